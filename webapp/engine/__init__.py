@@ -1,0 +1,1 @@
+"""Schedules sequences over loaded models; knows no web and no database."""

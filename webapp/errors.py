@@ -1,0 +1,112 @@
+"""What can go wrong, as one tree. No HTTP in here: `api` and `pages` map these classes once each.
+
+    HearthError
+    ├ InvalidRequest(param)
+    │ ├ ContextLengthExceeded
+    │ └ UnsupportedParameter
+    ├ NotAuthenticated
+    ├ Forbidden
+    ├ ModelNotFound
+    ├ QueueFull
+    ├ ModelLoadFailed
+    ├ EngineFailed
+    └ Unavailable
+      ├ OutOfMemory
+      └ EngineStopped
+"""
+
+from __future__ import annotations
+
+
+class HearthError(Exception):
+    """Anything Hearth says to its user in place of an answer. `str(error)` is fit to be shown."""
+
+    code: str | None = None
+
+
+class InvalidRequest(HearthError):
+    """The request cannot be served as written; `param` is the dotted path of the field at fault."""
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt is longer than the model's context. Both numbers stand in the message."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, prompt_tokens: int, context_length: int, param: str):
+        super().__init__(
+            f"This model's maximum context length is {context_length} tokens, "
+            f"but the prompt resulted in {prompt_tokens} tokens.",
+            param,
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_length = context_length
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A parameter the API defines and Hearth does not do; refused by name, never ignored."""
+
+    code = "unsupported_parameter"
+
+
+class NotAuthenticated(HearthError):
+    code = "invalid_api_key"
+
+
+class Forbidden(HearthError):
+    code = "origin_not_allowed"
+
+
+class ModelNotFound(HearthError):
+    """No installed model has this name. Asking for one never downloads it."""
+
+    code = "model_not_found"
+
+    def __init__(self, model: str, installed: tuple[str, ...] = ()):
+        known = ", ".join(installed) if installed else "none"
+        super().__init__(f"The model '{model}' is not installed. Installed models: {known}.")
+        self.model = model
+
+
+class QueueFull(HearthError):
+    code = "queue_full"
+    retry_after_seconds = 1
+
+
+class ModelLoadFailed(HearthError):
+    """The model's files do not load. Trying again would fail again."""
+
+    code = "model_load_failed"
+
+
+class EngineFailed(HearthError):
+    """The engine broke under this request; it goes on, and the request may be tried again."""
+
+    code = "internal_error"
+
+
+class Unavailable(HearthError):
+    """Not now; the same request may succeed after `retry_after_seconds`."""
+
+    code = "shutting_down"
+    retry_after_seconds: int | None = 1
+
+
+class OutOfMemory(Unavailable):
+    """The model does not fit in the memory limit; `retry_after_seconds` is None when it never will."""
+
+    code = "insufficient_memory"
+
+    def __init__(self, message: str, retry_after_seconds: int | None = None):
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EngineStopped(Unavailable):
+    """The engine is shutting down or its thread no longer steps."""

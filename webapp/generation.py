@@ -1,0 +1,138 @@
+"""The vocabulary between everything that generates and everything that shows.
+
+A request goes down as a frozen `GenerationRequest`; events come up: `Prefill`, `Text`, `Reasoning`,
+then exactly one `Finish`. Nothing in here knows JSON, HTML or MLX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `content` is plain text: content parts are joined at the edge."""
+
+    role: Role
+    content: str
+    name: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How one token is chosen. Temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 filter nothing.
+
+    Penalties count the whole output; repetition_penalty counts the prompt too, as in transformers.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a client asks for, checked and typed.
+
+    Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
+    `sampling` holds only the fields of `SamplingParams` that the client set itself.
+    """
+
+    id: str
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompt: str | tuple[int, ...] | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    template_options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model folder on disk. `sampling` is what its generation_config.json recommends."""
+
+    id: str
+    path: Path
+    context_length: int
+    weights_bytes: int
+    created: int
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    bundled: bool = False
+    architecture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds from submit: until admitted to the batch, to the first token, to the end."""
+
+    queue_seconds: float
+    ttft_seconds: float | None
+    duration_seconds: float
+
+    def tokens_per_second(self, completion_tokens: int) -> float | None:
+        """Decode speed, first token excluded; None when there is nothing to measure."""
+        if self.ttft_seconds is None or completion_tokens < 2:
+            return None
+        decode_seconds = self.duration_seconds - self.ttft_seconds
+        return (completion_tokens - 1) / decode_seconds if decode_seconds > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """The prompt is being computed: `done_tokens` of `total_tokens`, cached ones included."""
+
+    done_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Always the last event. A failure is raised from the stream instead."""
+
+    reason: FinishReason
+    usage: Usage
+    timing: Timing
+
+
+Event = Prefill | Text | Reasoning | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer: the fold of a stream."""
+
+    text: str
+    reasoning: str
+    finish: Finish

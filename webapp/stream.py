@@ -1,0 +1,43 @@
+"""What a caller of anything that generates holds in its hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from webapp.generation import Completion, Event, Finish, Reasoning, Text
+
+
+class Stream:
+    """Iterate for events; `close()` cancels, from any thread and as often as one likes.
+
+    Iterating raises a `HearthError` when the request fails. After `Finish` it is exhausted. Closing
+    from another thread makes the iterating one see `Finish("cancelled")`.
+    """
+
+    def __init__(self, events: Iterator[Event], cancel: Callable[[], None]):
+        self._events = events
+        self._cancel = cancel
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        self._cancel()
+
+
+def collect(events: Iterator[Event]) -> Completion:
+    """Fold a stream into the whole answer: the plain reply is never a second path."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    for event in events:
+        match event:
+            case Text():
+                text.append(event.text)
+            case Reasoning():
+                reasoning.append(event.text)
+            case Finish():
+                return Completion("".join(text), "".join(reasoning), event)
+    raise RuntimeError("a stream ended without a Finish event")
