@@ -1,0 +1,64 @@
+"""JSON only: /v1 for any client of OpenAI's API, /api for whoever manages Hearth from a program.
+
+May know the server and what lies below it; never a page, a model's arrays or a table.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from webapp.api import chat, completions, health, models, pool, requests, settings
+from webapp.api.errors import to_response
+from webapp.errors import HearthError
+
+OPENAI_VERSION = "2020-10-01"
+
+blueprints = (
+    chat.routes,
+    completions.routes,
+    models.routes,
+    requests.routes,
+    health.routes,
+    pool.routes,
+    settings.routes,
+)
+
+__all__ = ["blueprints", "is_json_path", "register", "to_response"]
+
+
+def register(app: Flask) -> None:
+    """The routes, and their headers also on what no route answered (404, 405, 413).
+
+    Everything else that fails reaches the application's own handlers: for `is_json_path` they answer
+    with `to_response(error)`.
+    """
+    api = Blueprint("api", __name__)
+    api.register_error_handler(HearthError, to_response)
+    api.register_error_handler(HTTPException, to_response)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(api)
+    app.before_request(_note_start)
+    app.after_request(_add_headers)
+
+
+def is_json_path(path: str) -> bool:
+    return path == "/health" or path.startswith(("/v1/", "/api/")) or path in ("/v1", "/api")
+
+
+def _note_start() -> None:
+    g.started = time.perf_counter()
+
+
+def _add_headers(response: Response) -> Response:
+    if not is_json_path(request.path):
+        return response
+    response.headers["Cache-Control"] = "no-store"
+    if request.path.startswith("/v1"):
+        started = g.get("started", time.perf_counter())
+        response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
+        response.headers["openai-version"] = OPENAI_VERSION
+    return response

@@ -1,0 +1,109 @@
+"""Errors as OpenAI clients expect them: one table from class to status and type.
+
+Statuses and headers decide whether a client tries again: 5xx and 429 are retried, unless
+`x-should-retry` says no.
+"""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from webapp.api.current import request_id
+from webapp.errors import (
+    EngineFailed,
+    Forbidden,
+    HearthError,
+    InvalidRequest,
+    ModelLoadFailed,
+    ModelNotFound,
+    NotAuthenticated,
+    QueueFull,
+    Unavailable,
+)
+
+# The first class that fits wins.
+TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
+    (InvalidRequest, 400, "invalid_request_error"),
+    (NotAuthenticated, 401, "invalid_request_error"),
+    (Forbidden, 403, "permission_error"),
+    (ModelNotFound, 404, "invalid_request_error"),
+    (QueueFull, 429, "rate_limit_error"),
+    (ModelLoadFailed, 500, "server_error"),
+    (EngineFailed, 500, "server_error"),
+    (Unavailable, 503, "server_error"),
+    (HearthError, 500, "server_error"),
+)
+_HTTP_CODES = (
+    (400, "bad_request"),
+    (404, "unknown_url"),
+    (405, "method_not_allowed"),
+    (408, "request_timeout"),
+    (413, "request_too_large"),
+    (415, "unsupported_media_type"),
+)
+
+
+def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> dict[str, object]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def body_of(error: HearthError) -> dict[str, object]:
+    """What goes on the wire for `error`, as a reply or inside a stream."""
+    return error_body(str(error), _row(error)[1], error.code, _param(error))
+
+
+def to_response(error: Exception) -> Response:
+    """Any exception as JSON. What is not ours says nothing but the request's id."""
+    match error:
+        case HearthError():
+            return _json(body_of(error), _row(error)[0], _headers(error))
+        case HTTPException():
+            return _from_http(error)
+        case _:
+            message = f"Hearth failed on this request. Its log names the cause under {request_id()}."
+            return _json(error_body(message, "server_error", "internal_error"), 500)
+
+
+def _row(error: HearthError) -> tuple[int, str]:
+    return next((status, kind) for cls, status, kind in TABLE if isinstance(error, cls))
+
+
+def _param(error: HearthError) -> str | None:
+    match error:
+        case InvalidRequest():
+            return error.param
+        case ModelNotFound():
+            return "model"
+        case _:
+            return None
+
+
+def _headers(error: HearthError) -> dict[str, str]:
+    match error:
+        case NotAuthenticated():
+            return {"WWW-Authenticate": "Bearer"}
+        case ModelLoadFailed() | Unavailable(retry_after_seconds=None):
+            return {"x-should-retry": "false"}
+        case QueueFull() | Unavailable():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case _:
+            return {}
+
+
+def _from_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status >= 500:
+        return _json(error_body(error.name, "server_error", "internal_error"), status)
+    code = next((code for known, code in _HTTP_CODES if known == status), None)
+    message = error.description or error.name
+    if status in (404, 405):
+        message = f"No such route: {request.method} {request.path}."
+    headers = {"Allow": ", ".join(error.valid_methods or ())} if isinstance(error, MethodNotAllowed) else {}
+    return _json(error_body(message, "invalid_request_error", code), status, headers)
+
+
+def _json(body: dict[str, object], status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type="application/json")

@@ -1,0 +1,31 @@
+"""GET /health: the program. GET /v1/health: the engine, from its own heartbeat."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webapp.api.answer import json_response
+from webapp.api.current import server
+
+routes = Blueprint("health", __name__)
+
+
+@routes.get("/health")
+def program_health() -> Response:
+    reason = "Hearth is stopping: running answers are being finished." if server().draining else None
+    return _report("hearth", reason)
+
+
+@routes.get("/v1/health")
+def engine_health() -> Response:
+    health = server().engine.health()
+    return _report("mlx_server", None if health.ok else health.reason or "The engine does not step.")
+
+
+def _report(app: str, reason: str | None) -> Response:
+    body = {"status": "unhealthy" if reason else "healthy", "app": app, "version": server().version}
+    if reason is None:
+        return json_response(body)
+    response = json_response(body | {"reason": reason}, 503)
+    response.headers["Retry-After"] = "1"
+    return response

@@ -1,0 +1,112 @@
+"""The parameters OpenAI defines and Hearth does not do: which are refused by name, which do no harm.
+
+docs/api.md shows the same table to its readers. Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from webapp.errors import UnsupportedParameter
+
+# Accepted without effect: they name, store or bill a request, and change nothing in its answer.
+HARMLESS = frozenset(
+    {
+        "user",
+        "metadata",
+        "store",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "prompt_cache_options",
+    }
+)
+_IGNORED_SHOWN = 20
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A parameter refused unless its value is one of `off`, which ask for what happens anyway."""
+
+    name: str
+    off: tuple[object, ...] = ()
+
+    def is_off(self, value: object) -> bool:
+        """`True` is not `1` here: a bool is never a number."""
+        return any(type(value) is type(off) and value == off for off in self.off)
+
+
+REFUSED_BY_BOTH = (
+    Refused("n", (1,)),
+    Refused("logit_bias", ({},)),
+    Refused("logprobs", (False,)),
+)
+REFUSED_BY_CHAT = (
+    *REFUSED_BY_BOTH,
+    Refused("audio"),
+    Refused("chat_template"),
+    Refused("function_call", ("none", "auto")),
+    Refused("functions", ([],)),
+    Refused("modalities", (["text"],)),
+    Refused("moderation"),
+    Refused("parallel_tool_calls", (True, False)),
+    Refused("prediction"),
+    Refused("reasoning_effort"),
+    Refused("response_format", ({"type": "text"},)),
+    Refused("tool_choice", ("none", "auto")),
+    Refused("tools", ([],)),
+    Refused("top_logprobs", (0,)),
+    Refused("verbosity", ("medium",)),
+    Refused("web_search_options"),
+)
+REFUSED_BY_COMPLETIONS = (
+    *REFUSED_BY_BOTH,
+    Refused("best_of", (1,)),
+    Refused("echo", (False,)),
+    Refused("suffix", ("",)),
+)
+
+
+def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...]) -> None:
+    for parameter in refused:
+        value = body.get(parameter.name)
+        if value is not None and not parameter.is_off(value):
+            raise UnsupportedParameter(
+                f"The parameter '{parameter.name}' is not supported with this value.", parameter.name
+            )
+
+
+def ignored_names(body: BaseModel, refused: tuple[Refused, ...]) -> str:
+    """The unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
+    known = HARMLESS | {parameter.name for parameter in refused}
+    names: list[str] = []
+    for path in _extra_paths(body, known):
+        if len(names) == _IGNORED_SHOWN:
+            names.append("...")
+            break
+        names.append(path)
+    return ", ".join(names)
+
+
+def _extra_paths(model: BaseModel, known: frozenset[str] = frozenset(), prefix: str = "") -> Iterator[str]:
+    for name in model.model_extra or ():
+        if name not in known:
+            yield prefix + _header_safe(name)
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _extra_paths(value, prefix=f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+            for index, item in enumerate(value):
+                yield from _extra_paths(item, prefix=f"{prefix}{name}[{index}].")
+
+
+def _header_safe(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else quote(name[:64], safe="")

@@ -1,0 +1,17 @@
+"""GET /api/pool: what the engine last published about itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Blueprint, Response
+
+from webapp.api.answer import json_response
+from webapp.api.current import server
+
+routes = Blueprint("pool", __name__, url_prefix="/api/pool")
+
+
+@routes.get("")
+def show_pool() -> Response:
+    return json_response(asdict(server().engine.snapshot))

@@ -1,0 +1,19 @@
+"""POST /v1/requests/{id}/cancel: stop a request that another connection is waiting for."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webapp.api.answer import json_response
+from webapp.api.current import server
+from webapp.api.errors import error_body
+
+routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
+
+
+@routes.post("/<request_id>/cancel")
+def cancel_request(request_id: str) -> Response:
+    if server().router.cancel(request_id):
+        return json_response({"id": request_id, "cancelled": True})
+    message = f"No running or waiting request has the id '{request_id}'."
+    return json_response(error_body(message, "invalid_request_error", "request_not_found"), 404)

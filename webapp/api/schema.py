@@ -1,0 +1,246 @@
+"""The wire schema of /v1/chat/completions and /v1/completions: JSON becomes typed values here, once.
+
+Field types, limits and dotted error paths come from these models. Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+
+from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.generation import GenerationRequest, Message, Role, SamplingParams
+
+MAX_DEPTH = 64
+MAX_MESSAGES = 2048
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 256
+MAX_OUTPUT_TOKENS = 2**31 - 1
+COMPLETION_DEFAULT_TOKENS = 16
+_UNSUPPORTED = "unsupported_parameter"
+_UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
+_SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
+
+B = TypeVar("B", bound="GenerationBody")
+
+
+class Wire(BaseModel):
+    """Strict: a bool is no number, a number is no string; NaN and Infinity are nothing at all."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+
+def _shape(value: object) -> str:
+    return "<list>" if isinstance(value, list) else "<text>"
+
+
+def _only_text(kind: object) -> object:
+    if isinstance(kind, str) and kind in _UNSUPPORTED_PARTS:
+        raise PydanticCustomError(_UNSUPPORTED, "Content parts of type '{kind}' are not supported.", {"kind": kind})
+    return kind
+
+
+def _only_one_prompt(prompt: object) -> object:
+    """A list of prompts is accepted while it holds one."""
+    if not (isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)):
+        return prompt
+    if len(prompt) > 1:
+        raise PydanticCustomError(_UNSUPPORTED, "Only one prompt per request is supported.")
+    return prompt[0]
+
+
+class TextPart(Wire):
+    type: Annotated[Literal["text"], BeforeValidator(_only_text)]
+    text: str
+
+
+# The tags stand in angle brackets so that error paths can leave them out.
+Parts = Annotated[list[TextPart], Field(fail_fast=True), Tag("<list>")]
+Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(_shape)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True), Tag("<list>")]
+Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminator(_shape)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<list>")]
+PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
+Prompt = Annotated[PromptText | TokenIds, Discriminator(_shape), BeforeValidator(_only_one_prompt)]
+TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class FunctionCall(Wire):
+    name: str
+    arguments: str
+
+
+class ToolCall(Wire):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+    def as_template_value(self) -> Mapping[str, object]:
+        """Chat templates want the arguments as an object; what a model wrote wrongly stays a string."""
+        try:
+            parsed = from_json(self.function.arguments, allow_inf_nan=False)
+        except ValueError:
+            parsed = None
+        arguments = parsed if isinstance(parsed, dict) else self.function.arguments
+        return {"id": self.id, "type": "function", "function": {"name": self.function.name, "arguments": arguments}}
+
+
+class ChatMessage(Wire):
+    role: Role
+    content: Content | None = None
+    name: Annotated[str, Field(max_length=256)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=256)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=128, fail_fast=True)] | None = None
+
+    def to_message(self, path: str) -> Message:
+        """Text parts are joined as they stand, with nothing between them."""
+        if self.content is None and not self.tool_calls:
+            raise _missing(f"{path}.content")
+        if self.tool_calls and self.role != "assistant":
+            raise InvalidRequest("Only assistant messages carry tool calls.", f"{path}.tool_calls", "invalid_value")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise _missing(f"{path}.tool_call_id")
+        parts = self.content if isinstance(self.content, list) else ()
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
+        calls = tuple(call.as_template_value() for call in self.tool_calls or ())
+        return Message(self.role, text, self.name, self.tool_call_id, calls)
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ChatTemplateOptions(Wire):
+    model_config = ConfigDict(extra="forbid")
+
+    enable_thinking: bool | None = None
+
+
+class GenerationBody(Wire):
+    """What both routes share. `None` means unset, for every field."""
+
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: Stop | None = None
+    max_tokens: TokenLimit | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """Only what the client set itself; top_k -1 is other servers' word for off."""
+        given = {name: getattr(self, name) for name in _SAMPLING_FIELDS}
+        chosen: dict[str, float] = {name: value for name, value in given.items() if value is not None}
+        return chosen | {"top_k": 0} if self.top_k == -1 else chosen
+
+
+class ChatBody(GenerationBody):
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    max_completion_tokens: TokenLimit | None = None
+    chat_template_kwargs: ChatTemplateOptions | None = None
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        thinking = self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=tuple(message.to_message(f"messages[{index}]") for index, message in enumerate(self.messages)),
+            sampling=self.sampling,
+            max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
+            stop=self.stop_strings,
+            template_options={} if thinking is None else {"enable_thinking": thinking},
+        )
+
+
+class CompletionBody(GenerationBody):
+    prompt: Prompt
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            prompt=self.prompt if isinstance(self.prompt, str) else tuple(self.prompt),
+            sampling=self.sampling,
+            max_tokens=COMPLETION_DEFAULT_TOKENS if self.max_tokens is None else self.max_tokens,
+            stop=self.stop_strings,
+        )
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A JSON object, or `InvalidRequest`. Refuses NaN, Infinity, broken Unicode and deep nesting."""
+    try:
+        parsed = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    level: list[Any] = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return parsed
+    raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_value")
+
+
+def validate(body: Mapping[str, object], schema: type[B]) -> B:
+    """`body` as `schema`; the first thing wrong with it is raised under its dotted path."""
+    try:
+        return schema.model_validate({name: value for name, value in body.items() if value is not None})
+    except ValidationError as failure:
+        details = failure.errors(include_url=False, include_context=False, include_input=False)
+    raise _as_invalid_request(details[0])
+
+
+def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
+    param, kind = _dotted(detail["loc"]), detail["type"]
+    if kind == "missing":
+        return _missing(param)
+    if kind == "extra_forbidden":
+        return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
+    if kind == _UNSUPPORTED:
+        return UnsupportedParameter(detail["msg"], param)
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return InvalidRequest(f"Invalid value for '{param}': {detail['msg']}.", param, code)
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("<"):
+            path += f".{step[:64]}" if path else step
+    return path
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")

@@ -1,0 +1,146 @@
+"""Events become OpenAI's JSON here: one answer, or chunks as server-sent events.
+
+All of a chunk but its text is the same from token to token, so it is serialised once and the text
+is escaped in between. Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
+from typing import Any, Protocol
+
+from webapp.api.errors import body_of
+from webapp.errors import HearthError
+from webapp.generation import Completion, Finish, FinishReason, Prefill, Reasoning, Text, Usage
+from webapp.generation import Event as GenerationEvent
+
+DONE = b"data: [DONE]\n\n"
+_MARK = "\x00"
+_ESCAPED_MARK = json.dumps(_MARK)
+
+
+class Wire(Protocol):
+    """One route's way of writing events as chunks, and a whole answer as one body."""
+
+    def opening(self) -> bytes: ...
+    def text(self, text: str) -> bytes: ...
+    def reasoning(self, text: str) -> bytes: ...
+    def finish(self, reason: FinishReason) -> bytes: ...
+    def usage(self, usage: Usage) -> bytes: ...
+    def plain(self, completion: Completion) -> dict[str, object]: ...
+
+
+def server_sent(events: Iterable[GenerationEvent], wire: Wire, include_usage: bool) -> Iterator[bytes]:
+    """The whole body of a stream. A failure is its last message, and then there is no [DONE]."""
+    if opening := wire.opening():
+        yield opening
+    try:
+        for event in events:
+            match event:
+                case Text():
+                    yield wire.text(event.text)
+                case Reasoning():
+                    yield wire.reasoning(event.text)
+                case Prefill():
+                    yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
+                case Finish():
+                    yield wire.finish(event.reason)
+                    if include_usage:
+                        yield wire.usage(event.usage)
+                    yield DONE
+    except HearthError as error:
+        yield _message(body_of(error))
+
+
+class ChatWire:
+    """chat.completion and chat.completion.chunk."""
+
+    def __init__(self, request_id: str, model: str, created: int, include_usage: bool):
+        self._head = {"id": f"chatcmpl-{request_id}", "created": created, "model": model}
+        # With include_usage every chunk but the last says null.
+        self._tail: dict[str, object] = {"usage": None} if include_usage else {}
+        self._text = _around(self._chunk({"content": _MARK}))
+        self._reasoning = _around(self._chunk({"reasoning_content": _MARK}))
+
+    def opening(self) -> bytes:
+        return _message(self._chunk({"role": "assistant", "content": ""}))
+
+    def text(self, text: str) -> bytes:
+        before, after = self._text
+        return before + encode_basestring(text).encode() + after
+
+    def reasoning(self, text: str) -> bytes:
+        before, after = self._reasoning
+        return before + encode_basestring(text).encode() + after
+
+    def finish(self, reason: FinishReason) -> bytes:
+        return _message(self._chunk({}, reason))
+
+    def usage(self, usage: Usage) -> bytes:
+        return _message({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_to_wire(usage)})
+
+    def plain(self, completion: Completion) -> dict[str, object]:
+        message: dict[str, object] = {"role": "assistant", "content": completion.text, "refusal": None}
+        if completion.reasoning:
+            message["reasoning_content"] = completion.reasoning
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish.reason}
+        usage = usage_to_wire(completion.finish.usage)
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+    def _chunk(self, delta: dict[str, str], reason: FinishReason | None = None) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **self._tail}
+
+
+class CompletionWire:
+    """text_completion, whole and in chunks. Raw text has no separate reasoning: all of it is the text."""
+
+    def __init__(self, request_id: str, model: str, created: int, include_usage: bool):
+        self._head = {"id": f"cmpl-{request_id}", "object": "text_completion", "created": created, "model": model}
+        self._tail: dict[str, object] = {"usage": None} if include_usage else {}
+        self._text = _around(self._chunk(_MARK))
+
+    def opening(self) -> bytes:
+        return b""
+
+    def text(self, text: str) -> bytes:
+        before, after = self._text
+        return before + encode_basestring(text).encode() + after
+
+    reasoning = text
+
+    def finish(self, reason: FinishReason) -> bytes:
+        return _message(self._chunk("", reason))
+
+    def usage(self, usage: Usage) -> bytes:
+        return _message({**self._head, "choices": [], "usage": usage_to_wire(usage)})
+
+    def plain(self, completion: Completion) -> dict[str, object]:
+        whole = self._chunk(completion.reasoning + completion.text, completion.finish.reason)
+        return {**whole, "usage": usage_to_wire(completion.finish.usage)}
+
+    def _chunk(self, text: str, reason: FinishReason | None = None) -> dict[str, object]:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+        return {**self._head, "choices": [choice], **self._tail}
+
+
+def usage_to_wire(usage: Usage) -> dict[str, object]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def _message(body: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _around(chunk: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """The bytes of a chunk before and after the text that the mark stands for."""
+    before, _, after = _message(chunk).rpartition(_ESCAPED_MARK.encode())
+    return before, after
