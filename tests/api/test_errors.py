@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from webapp import errors
 from webapp.api import is_json_path, register, to_response
@@ -99,8 +99,8 @@ def test_a_body_too_large() -> None:
     assert (response.status_code, error_of(response)["code"]) == (413, "request_too_large")
 
 
-def test_a_fault_of_ours_says_only_the_request_id() -> None:
-    fault = RuntimeError("secret at /private/place")
+@pytest.mark.parametrize("fault", [RuntimeError("secret at /private/place"), InternalServerError()], ids=repr)
+def test_a_fault_of_ours_says_only_the_request_id(fault: Exception) -> None:
     response = client(fault).get("/v1/fail", environ_overrides={"hearth.request_id": "req-7"})
     error = error_of(response)
     assert (response.status_code, error["code"], error["type"]) == (500, "internal_error", "server_error")

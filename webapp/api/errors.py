@@ -63,8 +63,7 @@ def to_response(error: Exception) -> Response:
         case HTTPException():
             return _from_http(error)
         case _:
-            message = f"Hearth failed on this request. Its log names the cause under {request_id()}."
-            return _json(error_body(message, "server_error", "internal_error"), 500)
+            return _internal(500)
 
 
 def _row(error: HearthError) -> tuple[int, str]:
@@ -96,13 +95,18 @@ def _headers(error: HearthError) -> dict[str, str]:
 def _from_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status >= 500:
-        return _json(error_body(error.name, "server_error", "internal_error"), status)
+        return _internal(status)
     code = next((code for known, code in _HTTP_CODES if known == status), None)
     message = error.description or error.name
     if status in (404, 405):
         message = f"No such route: {request.method} {request.path}."
-    headers = {"Allow": ", ".join(error.valid_methods or ())} if isinstance(error, MethodNotAllowed) else {}
+    headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
     return _json(error_body(message, "invalid_request_error", code), status, headers)
+
+
+def _internal(status: int) -> Response:
+    message = f"Hearth failed on this request. Its log names the cause under {request_id()}."
+    return _json(error_body(message, "server_error", "internal_error"), status)
 
 
 def _json(body: dict[str, object], status: int, headers: dict[str, str] | None = None) -> Response:
