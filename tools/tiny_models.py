@@ -208,8 +208,9 @@ def make_tokenizer(vocabulary: int) -> Tokenizer:
 def rare_tokens(tokenizer: Tokenizer) -> list[int]:
     """Tokens that should hardly ever be chosen: ends, markers, and bytes that are no ASCII text."""
     alphabet = {token: byte for byte, token in _byte_characters()}
-    rare = [tokenizer.token_to_id(token) for token in (*SPECIALS, *MARKERS)]
-    for token, number in tokenizer.get_vocab().items():
+    vocabulary = tokenizer.get_vocab()
+    rare = [vocabulary[token] for token in (*SPECIALS, *MARKERS)]
+    for token, number in vocabulary.items():
         byte = alphabet.get(token)
         if byte is not None and not (32 <= byte < 127 or byte == 10):
             rare.append(number)
@@ -247,7 +248,7 @@ def _write_weights(path: Path, config: dict[str, Any], rare: list[int], seed: in
     weights = {}
     for name, parameter in tree_flatten(model.parameters()):
         values = _values(name, parameter.shape, np.random.default_rng([seed, zlib.crc32(name.encode())]))
-        if config["tie_word_embeddings"] and "embed_tokens" in name or "lm_head" in name:
+        if "lm_head" in name or (config["tie_word_embeddings"] and "embed_tokens" in name):
             values[rare] *= 0.05
         weights[name] = mx.array(values).astype(getattr(mx, dtype))
     mx.save_safetensors(str(path), weights, metadata={"format": "mlx"})
