@@ -1,0 +1,185 @@
+"""The database under many threads, failures and versions: what plain `dataset` gets wrong."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from webapp.store.database import CannotOpen, Database, Migration
+
+MIGRATIONS: tuple[Migration, ...] = (
+    ("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE)", "CREATE TABLE counter (value INTEGER)"),
+    ("INSERT INTO counter VALUES (0)",),
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path):
+    database = Database(tmp_path / "test.db", MIGRATIONS)
+    yield database
+    database.close()
+
+
+def texts(database: Database) -> list[str]:
+    with database.read() as tx:
+        return [row["text"] for row in tx.query("SELECT text FROM note ORDER BY id")]
+
+
+def insert(database: Database, text: str) -> None:
+    with database.write() as tx:
+        tx.query("INSERT INTO note (text) VALUES (:text)", text=text)
+
+
+def held_connections(database: Database) -> int:
+    return len(database._dataset.connections)
+
+
+def test_128_threads_write_and_read_and_keep_no_connection(database: Database) -> None:
+    done, leave = threading.Barrier(129), threading.Event()
+    errors: list[BaseException] = []
+
+    def work(thread: int) -> None:
+        try:
+            for turn in range(5):
+                insert(database, f"{thread}/{turn}")
+                texts(database)
+        except BaseException as error:
+            errors.append(error)
+        done.wait(60)
+        leave.wait(60)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(128)]
+    for thread in threads:
+        thread.start()
+    done.wait(60)
+    try:
+        assert not errors
+        assert held_connections(database) == 0, "live threads hold connections"
+    finally:
+        leave.set()
+        for thread in threads:
+            thread.join()
+    assert len(texts(database)) == 640
+
+
+def test_read_modify_write_loses_nothing(database: Database) -> None:
+    def increment(_: int) -> None:
+        with database.write() as tx:
+            (row,) = tx.query("SELECT value FROM counter")
+            tx.query("UPDATE counter SET value = :value", value=row["value"] + 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(increment, range(160)))
+    with database.read() as tx:
+        assert list(tx.query("SELECT value FROM counter")) == [{"value": 160}]
+
+
+def test_two_openings_of_one_file_do_not_lose_writes(database: Database) -> None:
+    second = Database(database.path, MIGRATIONS)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: insert((database, second)[n % 2], str(n)), range(80)))
+    second.close()
+    assert len(texts(database)) == 80
+
+
+def test_integrity_error_leaves_nothing_locked(database: Database) -> None:
+    insert(database, "once")
+    failed = threading.Event()
+    release = threading.Event()
+
+    def fail() -> None:
+        with pytest.raises(IntegrityError):
+            insert(database, "once")
+        failed.set()
+        release.wait(10)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    assert failed.wait(10)
+    insert(database, "next")
+    release.set()
+    thread.join()
+    assert texts(database) == ["once", "next"]
+
+
+def test_exception_rolls_back_the_whole_block(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as tx:
+        tx.query("INSERT INTO note (text) VALUES ('half')")
+        raise RuntimeError
+    assert texts(database) == []
+    assert held_connections(database) == 0
+
+
+def test_a_write_may_contain_writes_and_reads(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write():
+        insert(database, "inner")
+        assert texts(database) == ["inner"]
+        raise RuntimeError
+    assert texts(database) == []
+
+
+def test_reader_is_not_blocked_by_a_writer(database: Database) -> None:
+    with database.write() as tx, ThreadPoolExecutor(1) as pool:
+        tx.query("INSERT INTO note (text) VALUES ('new')")
+        assert pool.submit(texts, database).result(timeout=2) == []
+
+
+def test_reopening_keeps_rows_and_files_are_private(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    path.touch(mode=0o644)
+    first = Database(path, MIGRATIONS)
+    insert(first, "kept")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    first.close()
+    first.close()
+    again = Database(path, MIGRATIONS)
+    assert texts(again) == ["kept"]
+    again.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["test.db"], "the log was folded in"
+
+
+def test_new_migrations_run_once_on_old_data(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    old = Database(path, MIGRATIONS[:1])
+    insert(old, "kept")
+    old.close()
+    new = (*MIGRATIONS, ("ALTER TABLE note ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",))
+    for _ in range(2):
+        database = Database(path, new)
+        with database.read() as tx:
+            assert list(tx.query("SELECT text, pinned FROM note")) == [{"text": "kept", "pinned": 0}]
+            assert list(tx.query("SELECT value FROM counter")) == [{"value": 0}]
+        database.close()
+
+
+def test_failed_migration_leaves_the_schema_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    with pytest.raises(CannotOpen):
+        Database(path, (*MIGRATIONS, ("CREATE TABLE half (id INTEGER)", "CREATE TABLE note (id INTEGER)")))
+    database = Database(path, (*MIGRATIONS, ("CREATE TABLE half (id INTEGER)",)))
+    with database.read() as tx:
+        assert list(tx.query("SELECT * FROM half")) == []
+    database.close()
+
+
+def test_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    Database(path, (*MIGRATIONS, ("CREATE TABLE later (id INTEGER)",))).close()
+    before = path.read_bytes()
+    with pytest.raises(CannotOpen, match=r"newer version of Hearth \(schema 3; this version knows 2\)"):
+        Database(path, MIGRATIONS)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    path.write_text("my shopping list " * 100)
+    with pytest.raises(CannotOpen, match=r"cannot be opened as a database"):
+        Database(path, MIGRATIONS)
+    assert path.read_text() == "my shopping list " * 100
