@@ -1,0 +1,1 @@
+"""Models on disk. Knows folders and files; knows no engine, no web and no database."""

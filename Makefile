@@ -1,0 +1,27 @@
+# `make run` and `make test` are all a newcomer needs.
+PYTHONS := python3.13 python3.12 python3.11 python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install run test check browser
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@sh tools/make_venv.sh "$(PYTHONS)"
+	@touch $@
+
+run: install
+	@$(BIN)/hearth $(or $(ARGS),serve)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+browser:
+	@sh tools/find_browser.sh
+
+test: check browser
+	$(BIN)/pytest

@@ -1,0 +1,66 @@
+"""Shared by all tests: tiny models made on the spot, and one real server on a free port."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+
+from tiny_models import make_model
+
+if TYPE_CHECKING:
+    from webapp.server import Server
+
+QWEN = "tests/qwen3-nano"
+LLAMA = "tests/llama-nano"
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random-weight models, as `DIR/org/name`."""
+    root = tmp_path_factory.mktemp("models")
+    make_model(root / QWEN, "qwen3", "nano", seed=1)
+    make_model(root / LLAMA, "llama", "nano", seed=2)
+    return root
+
+
+@dataclass(frozen=True)
+class Hearth:
+    """A running server: its address, its long-lived objects, and the names of its tiny models."""
+
+    base_url: str
+    server: Server
+    models: tuple[str, ...] = (QWEN, LLAMA)
+
+
+def run_server(data_dir: Path, models_dirs: tuple[Path, ...], **overrides: object) -> Iterator[Hearth]:
+    """A real server on a free port until the generator is closed."""
+    from webapp.app import create_app
+    from webapp.guards import Guards
+    from webapp.paths import DataDir
+    from webapp.server import Options, Server
+    from webapp.wsgi import WebServer
+
+    options = Options(models_dirs, {"port": 0, **overrides}, {})
+    server = Server(options, DataDir.at(data_dir))
+    web = WebServer(Guards(create_app(server)), "127.0.0.1", 0)
+    loop = threading.Thread(target=web.run, name="web", daemon=True)
+    server.start()
+    loop.start()
+    yield Hearth(f"http://127.0.0.1:{web.address[1]}", server)
+    server.drain(0)
+    web.stop(2)
+    loop.join(10)
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def hearth(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[Hearth]:
+    yield from run_server(tmp_path_factory.mktemp("data"), (models_dir,))

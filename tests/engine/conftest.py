@@ -1,0 +1,146 @@
+"""A runner in plain Python, and an engine that tests step by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from webapp.engine.engine import Engine
+from webapp.engine.pool import Pool
+from webapp.engine.runner import Output
+from webapp.engine.scheduler import Limits
+from webapp.engine.sequence import Prompt, Sequence
+from webapp.generation import InstalledModel, SamplingParams
+
+
+class HandClock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class CountingRunner:
+    """Prefills in one step, then counts up from the prompt's last token. The token 13 breaks its batch."""
+
+    BREAKS_BATCH = 13
+    REFUSED = 666
+
+    def __init__(self, weights_bytes: int) -> None:
+        self.weights_bytes = weights_bytes
+        self.kv_bytes = 0
+        self.prefix_cache_bytes = 0
+        self.closed = False
+        self.largest_batch = 0
+        self._next: dict[Sequence, int | None] = {}
+
+    def sequences(self) -> Seq[Sequence]:
+        return tuple(self._next)
+
+    def admit(self, sequence: Sequence) -> None:
+        if self.REFUSED in sequence.prompt.tokens:
+            raise ValueError("refused")
+        self._next[sequence] = None
+        self.largest_batch = max(self.largest_batch, len(self._next))
+
+    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
+        outputs = []
+        for sequence, token in list(self._next.items()):
+            if token is None:
+                outputs.append(Output(sequence, done_tokens=len(sequence.prompt.tokens)))
+                self._next[sequence] = sequence.prompt.tokens[-1] + 1
+                continue
+            if token == self.BREAKS_BATCH:
+                raise RuntimeError("broken")
+            outputs.append(Output(sequence, token=token))
+            self._next[sequence] = token + 1
+            if sequence.completion_tokens + 1 == sequence.max_tokens:
+                outputs.append(Output(sequence, finish="length"))
+                del self._next[sequence]
+        return outputs
+
+    def cancel(self, sequence: Sequence) -> None:
+        self._next.pop(sequence, None)
+
+    def trim_prefix_cache(self, max_bytes: int) -> None:
+        self.prefix_cache_bytes = min(self.prefix_cache_bytes, max_bytes)
+
+    def reset(self) -> None:
+        self._next.clear()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class SlowLoading:
+    """Takes `slices` steps; then gives a runner, or raises."""
+
+    runner: CountingRunner
+    slices: int
+    error: Exception | None = None
+
+    def advance(self) -> CountingRunner | None:
+        self.slices -= 1
+        if self.slices > 0:
+            return None
+        if self.error is not None:
+            raise self.error
+        return self.runner
+
+
+@dataclass
+class PlainLoader:
+    """Loads in three slices; remembers what it made."""
+
+    runners: dict[str, CountingRunner] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def estimate_bytes(self, model: InstalledModel) -> int:
+        return model.weights_bytes
+
+    def open(self, model: InstalledModel) -> SlowLoading:
+        runner = self.runners[model.id] = CountingRunner(model.weights_bytes)
+        return SlowLoading(runner, 3, self.errors.pop(model.id, None))
+
+
+class Bench:
+    """An engine without its thread, and what a test does to it."""
+
+    def __init__(self, limits: Limits, limit_bytes: int = 1000) -> None:
+        self.clock = HandClock()
+        self.loader = PlainLoader()
+        self.pool = Pool(self.loader, limit_bytes, self.clock)
+        self.engine = Engine(self.pool, limits, self.clock)
+        self._ids = itertools.count()
+
+    def submit(self, *tokens: int, model: str = "one", max_tokens: int = 3, weights_bytes: int = 100) -> Sequence:
+        installed = InstalledModel(model, Path(), 4096, weights_bytes, 0)
+        sequence = Sequence(
+            id=f"request-{next(self._ids)}",
+            model=installed,
+            prompt=Prompt(tokens or (1, 2)),
+            sampling=SamplingParams(),
+            max_tokens=max_tokens,
+            eos_ids=frozenset(),
+            submitted=self.clock(),
+        )
+        self.engine.submit(sequence)
+        return sequence
+
+    def run(self, steps: int = 30) -> None:
+        for _ in range(steps):
+            self.clock.now += 0.05
+            self.engine.step()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(Limits(batch_size=4, max_waiting=2))

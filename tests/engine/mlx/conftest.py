@@ -1,0 +1,79 @@
+"""Real MLX on tiny models; runners are stepped by hand on the test's own thread."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from webapp.catalog.folders import read_model
+from webapp.engine.backend import Backend
+from webapp.engine.mlx.runner import MlxRunner
+from webapp.engine.runner import Runner
+from webapp.engine.sequence import Prompt, Sequence
+from webapp.generation import InstalledModel, SamplingParams
+
+GREEDY = SamplingParams(temperature=0)
+IDS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture(scope="session")
+def installed(models_dir: Path) -> Callable[[str], InstalledModel]:
+    return lambda name: read_model(name, models_dir / name, bundled=False)
+
+
+@pytest.fixture(scope="session")
+def load(backend: Backend, installed: Callable[[str], InstalledModel]) -> Callable[[str], MlxRunner]:
+    """A fresh runner of a model, its prefix cache empty."""
+
+    def load(name: str) -> MlxRunner:
+        loading = backend.open(installed(name))
+        runner: Runner | None = None
+        while runner is None:
+            runner = loading.advance()
+        assert isinstance(runner, MlxRunner)
+        return runner
+
+    return load
+
+
+def sequence(
+    model: InstalledModel, tokens: tuple[int, ...], sampling: SamplingParams = GREEDY, max_tokens: int = 24
+) -> Sequence:
+    return Sequence(
+        id=f"s{next(IDS)}",
+        model=model,
+        prompt=Prompt(tokens),
+        sampling=sampling,
+        max_tokens=max_tokens,
+        eos_ids=frozenset(),
+        submitted=time.monotonic(),
+    )
+
+
+def advance(runner: MlxRunner, answers: dict[str, list[int]]) -> None:
+    """One step, noting tokens and states as the engine does."""
+    for output in runner.step(prefill_tokens=2048, stall_seconds=0.05):
+        if output.token is not None:
+            answers.setdefault(output.sequence.id, []).append(output.token)
+        elif output.done_tokens is not None:
+            done = output.done_tokens >= len(output.sequence.prompt.tokens)
+            output.sequence.state = "decode" if done else "prefill"
+
+
+def answer(runner: MlxRunner, *sequences: Sequence) -> list[list[int]]:
+    """Generate all of them as one batch; their tokens, in order."""
+    answers: dict[str, list[int]] = {}
+    for one in sequences:
+        runner.admit(one)
+    while runner.sequences():
+        advance(runner, answers)
+    return [answers[one.id] for one in sequences]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.conftest import Bench, CountingRunner
+from webapp.engine.output import drain
+from webapp.engine.scheduler import Limits
+from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
+from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, OutOfMemory, QueueFull
+
+
+def tokens(sequence: Sequence) -> list[int]:
+    return [parcel.id for parcel in drain(sequence) if isinstance(parcel, Token)]
+
+
+def failure(sequence: Sequence) -> Exception | None:
+    return next((parcel.error for parcel in drain(sequence) if isinstance(parcel, Failed)), None)
+
+
+def test_a_request_is_answered_in_order(bench: Bench) -> None:
+    sequence = bench.submit(4, 5)
+    bench.run()
+    assert drain(sequence) == [Progress(0, 2), Progress(2, 2), Token(6), Token(7), Token(8), End("length")]
+    assert bench.engine.snapshot.requests == ()
+
+
+def test_requests_share_one_batch_and_join_at_any_step(bench: Bench) -> None:
+    first = bench.submit(20, max_tokens=10)
+    bench.run(6)
+    second = bench.submit(30, max_tokens=3)
+    bench.run()
+    assert tokens(first) == list(range(21, 31))
+    assert tokens(second) == [31, 32, 33]
+    assert bench.loader.runners["one"].largest_batch == 2
+
+
+def test_the_batch_size_is_a_limit_that_can_change_while_running(bench: Bench) -> None:
+    bench.engine.configure(Limits(batch_size=1, max_waiting=9))
+    sequences = [bench.submit(20 + i, max_tokens=2) for i in range(3)]
+    bench.run()
+    assert bench.loader.runners["one"].largest_batch == 1
+    assert [len(tokens(sequence)) for sequence in sequences] == [2, 2, 2]
+    bench.engine.configure(Limits(batch_size=3, max_waiting=9))
+    for i in range(3):
+        bench.submit(20 + i)
+    bench.run()
+    assert bench.loader.runners["one"].largest_batch == 3
+
+
+def test_a_full_queue_refuses(bench: Bench) -> None:
+    for _ in range(6):
+        bench.submit(1)
+    with pytest.raises(QueueFull):
+        bench.submit(1)
+    bench.submit(1, model="two")
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4, 6])
+def test_cancel_frees_the_place_in_queue_load_prefill_and_decode(bench: Bench, steps: int) -> None:
+    sequence = bench.submit(20, max_tokens=1000)
+    bench.run(steps)
+    assert bench.engine.cancel(sequence.id)
+    bench.run(2)
+    assert bench.engine.snapshot.requests == ()
+    assert drain(sequence)[-1] == End("cancelled")
+    assert not bench.engine.cancel(sequence.id)
+    assert bench.engine.snapshot.models == () or bench.engine.snapshot.models[0].leases == 0
+
+
+def test_a_request_that_cannot_be_admitted_fails_alone(bench: Bench) -> None:
+    good, bad = bench.submit(20), bench.submit(CountingRunner.REFUSED)
+    bench.run()
+    assert tokens(good) == [21, 22, 23]
+    assert isinstance(failure(bad), EngineFailed)
+
+
+def test_a_broken_batch_is_rebuilt_and_the_engine_goes_on(bench: Bench) -> None:
+    neighbour, poison = bench.submit(20, max_tokens=50), bench.submit(11, max_tokens=50)
+    bench.run()
+    assert isinstance(failure(neighbour), EngineFailed)
+    assert isinstance(failure(poison), EngineFailed)
+    later = bench.submit(20)
+    bench.run()
+    assert tokens(later) == [21, 22, 23]
+
+
+def test_a_cold_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:
+    sequences = [bench.submit(20 + i) for i in range(3)]
+    bench.run(1)
+    assert bench.engine.snapshot.models[0].state == "loading"
+    bench.run()
+    assert bench.engine.snapshot.models[0].state == "loaded"
+    assert all(len(tokens(sequence)) == 3 for sequence in sequences)
+
+
+def test_a_failed_load_tells_everybody_why_and_may_be_tried_again(bench: Bench) -> None:
+    bench.loader.errors["one"] = ValueError("bad shapes")
+    sequences = [bench.submit(20), bench.submit(21)]
+    bench.run()
+    for sequence in sequences:
+        error = failure(sequence)
+        assert isinstance(error, ModelLoadFailed)
+        assert "bad shapes" in str(error)
+    assert bench.engine.snapshot.models[0].state == "failed"
+    again = bench.submit(20)
+    bench.run()
+    assert tokens(again) == [21, 22, 23]
+
+
+def test_several_models_step_in_turn(bench: Bench) -> None:
+    one = bench.submit(20, model="one", max_tokens=8)
+    two = bench.submit(30, model="two", max_tokens=8)
+    bench.run()
+    assert len(tokens(one)) == len(tokens(two)) == 8
+    assert [model.state for model in bench.engine.snapshot.models] == ["loaded", "loaded"]
+
+
+def test_an_idle_model_makes_room_and_a_busy_one_does_not(bench: Bench) -> None:
+    busy = bench.submit(20, model="one", max_tokens=20, weights_bytes=600)
+    bench.run(6)
+    other = bench.submit(30, model="two", weights_bytes=600)
+    bench.run(5)
+    assert tokens(other) == []
+    bench.run(40)
+    assert len(tokens(busy)) > 0
+    assert tokens(other) == [31, 32, 33]
+    assert bench.loader.runners["one"].closed
+
+
+def test_a_model_that_never_fits_is_refused_with_the_numbers(bench: Bench) -> None:
+    sequence = bench.submit(20, weights_bytes=int(5e9))
+    bench.run()
+    error = failure(sequence)
+    assert isinstance(error, OutOfMemory)
+    assert "5.0 GB" in str(error)
+    assert error.retry_after_seconds is None
+
+
+def test_lowering_the_prefix_budget_trims_at_once(bench: Bench) -> None:
+    bench.submit(20)
+    bench.run()
+    runner = bench.loader.runners["one"]
+    runner.prefix_cache_bytes = 500
+    bench.engine.configure(Limits(prefix_cache_bytes=200))
+    bench.run(1)
+    assert runner.prefix_cache_bytes == 200
+
+
+def test_health_follows_the_heartbeat(bench: Bench) -> None:
+    assert not bench.engine.health().ok
+    bench.engine.start()
+    assert bench.engine.health().ok
+    bench.clock.now += 60
+    sequence = bench.submit(20)
+    sequence.outbox.get(timeout=5)
+    bench.engine.stop()
+    assert bench.engine.health().reason == "The engine thread is not running."
+
+
+def test_stopping_fails_what_still_runs_and_refuses_more(bench: Bench) -> None:
+    bench.engine.start()
+    sequence = bench.submit(20, max_tokens=10**9)
+    bench.engine.stop()
+    while not isinstance(parcel := sequence.outbox.get(timeout=5), Failed):
+        pass
+    assert isinstance(parcel.error, EngineStopped)
+    with pytest.raises(EngineStopped):
+        bench.submit(20)

@@ -1,0 +1,187 @@
+"""The door: the command line. `hearth` alone opens the browser on the running server, or starts one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from webapp import __version__, paths
+from webapp.instance import Instance, Running
+
+STOP_PATIENCE_SECONDS = 20.0
+GB = 1e9
+
+
+def main(arguments: Seq[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    return int(args.run(args))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every option has an environment twin: --data-dir is HEARTH_DATA_DIR."""
+    top = argparse.ArgumentParser(prog="hearth", description="A local LLM server and its chat, on one port.")
+    add_folders(top)
+    top.set_defaults(run=open_hearth, host=None, port=None, log_level=None, strict_port=False, no_browser=False)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the server in this terminal")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", help="port to listen on (10242)")
+    serve.add_argument("--strict-port", action="store_true", help="exit with status 98 when the port is taken")
+    serve.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    add_folders(serve)
+    serve.set_defaults(run=serve_here)
+
+    for name, run, text in (
+        ("stop", stop, "stop the running server; answers get ten seconds to finish"),
+        ("status", status, "what the running server does"),
+        ("list", list_models, "the installed models"),
+        ("version", version, "print the version"),
+    ):
+        command = commands.add_parser(name, help=text)
+        add_folders(command)
+        command.add_argument("--json", action="store_true", help="for programs")
+        command.set_defaults(run=run)
+
+    bench = commands.add_parser("bench", help="measure a running server")
+    add_folders(bench)
+    add_bench_options(bench)
+    bench.set_defaults(run=run_bench)
+    return top
+
+
+def add_folders(command: argparse.ArgumentParser) -> None:
+    """Suppressed defaults: an option before the command must not be undone by the command's own."""
+    command.add_argument("--data-dir", type=Path, default=argparse.SUPPRESS, help="where Hearth keeps its files")
+    command.add_argument(
+        "--models-dir", type=Path, action="append", default=argparse.SUPPRESS, help="a folder of models; repeatable"
+    )
+
+
+def add_bench_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", help="the model to ask (the server's first)")
+    command.add_argument("--concurrency", default="1,4,16", help="numbers of clients, as in 1,4,16")
+    command.add_argument("--prompt", default="short", choices=("short", "long", "shared", "multi"))
+    command.add_argument("--max-tokens", type=int, default=64)
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+
+
+def data_dir(args: argparse.Namespace) -> paths.DataDir:
+    chosen = getattr(args, "data_dir", None) or os.environ.get("HEARTH_DATA_DIR")
+    return paths.DataDir.at(Path(chosen) if chosen else None)
+
+
+def models_dirs(args: argparse.Namespace) -> tuple[Path, ...]:
+    named = getattr(args, "models_dir", None)
+    if named is None:
+        named = [Path(part) for part in os.environ.get("HEARTH_MODELS_DIR", "").split(":") if part]
+    return tuple(path.expanduser().resolve() for path in named)
+
+
+def find_running(args: argparse.Namespace) -> Running | None:
+    running = Instance(data_dir(args).run).running()
+    if running is None:
+        print("Hearth is not running.", file=sys.stderr)
+    return running
+
+
+def open_hearth(args: argparse.Namespace) -> int:
+    running = Instance(data_dir(args).run).running()
+    if running is None:
+        return serve_here(args)
+    webbrowser.open(running.url)
+    return 0
+
+
+def serve_here(args: argparse.Namespace) -> int:
+    from webapp.serving import serve
+
+    switched = {name for name in ("HEARTH_STRICT_PORT", "HEARTH_NO_BROWSER") if os.environ.get(name) not in (None, "", "0")}
+    overrides = {name: getattr(args, name) for name in ("host", "port", "log_level") if getattr(args, name) is not None}
+    return serve(
+        data_dir(args),
+        models_dirs(args),
+        overrides,
+        strict_port=args.strict_port or "HEARTH_STRICT_PORT" in switched,
+        browser=not (args.no_browser or "HEARTH_NO_BROWSER" in switched),
+    )
+
+
+def stop(args: argparse.Namespace) -> int:
+    instance = Instance(data_dir(args).run)
+    if instance.running() is None:
+        print("Hearth is not running.")
+        return 0
+    if instance.stop(STOP_PATIENCE_SECONDS):
+        print("Hearth has stopped.")
+        return 0
+    print("Hearth has not stopped yet.", file=sys.stderr)
+    return 1
+
+
+def status(args: argparse.Namespace) -> int:
+    running = find_running(args)
+    if running is None:
+        return 1
+    engine, pool = fetch(running, "/v1/health"), fetch(running, "/api/pool")
+    if args.json:
+        print(json.dumps({"url": running.url, "pid": running.pid, "engine": engine, "pool": pool}))
+        return 0
+    print(f"Hearth {engine.get('version')} at {running.url}, process {running.pid}")
+    print(f"engine   {engine.get('status')} on {engine.get('device')}, {engine.get('blas')}")
+    print(f"memory   {float(pool['used_bytes']) / GB:.1f} of {float(pool['limit_bytes']) / GB:.1f} GB")
+    print(f"requests {pool['running']} running, {pool['waiting']} waiting, {pool['tokens_per_second']:.1f} tokens/s")
+    for model in pool["models"]:
+        print(f"model    {model['id']}: {model['state']}, {model['weights_bytes'] / GB:.2f} GB")
+    return 0
+
+
+def fetch(running: Running, path: str) -> dict:  # type: ignore[type-arg]
+    """A JSON answer of the running server; also of one that says it is not well."""
+    try:
+        with urlopen(running.url + path, timeout=5) as reply:
+            return dict(json.load(reply))
+    except URLError as error:
+        body = getattr(error, "fp", None)
+        if body is None:
+            raise SystemExit(f"Hearth does not answer at {running.url}: {error.reason}") from error
+        return dict(json.load(body))
+
+
+def list_models(args: argparse.Namespace) -> int:
+    from webapp.catalog.catalog import Catalog
+
+    models = Catalog(paths.BUNDLED_MODELS, models_dirs(args)).models()
+    if args.json:
+        rows = [{"id": m.id, "path": str(m.path), "size_bytes": m.weights_bytes, "bundled": m.bundled} for m in models]
+        print(json.dumps({"models": rows}))
+        return 0
+    for model in models:
+        print(f"{model.id:48} {model.weights_bytes / GB:8.2f} GB  {'bundled' if model.bundled else model.path}")
+    return 0
+
+
+def version(args: argparse.Namespace) -> int:
+    print(json.dumps({"version": __version__}) if args.json else f"hearth {__version__}")
+    return 0
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    from webapp.bench import run
+
+    running = find_running(args)
+    if running is None:
+        return 1
+    return run(running, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

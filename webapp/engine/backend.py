@@ -1,0 +1,49 @@
+"""The way into the machine room: MLX is imported in the background, so that pages are up first."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from webapp.engine import blas
+from webapp.engine.runner import Loading
+from webapp.generation import InstalledModel
+
+if TYPE_CHECKING:
+    from webapp.engine.mlx.loading import MlxLoader
+    from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
+
+
+class Backend:
+    """MLX and its tokenizers, once they are needed. Also the engine's Loader. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loader: MlxLoader | None = None
+        self._tokenizers: Tokenizers | None = None
+        self.device = "starting"
+        self.blas = "starting"
+
+    def start(self) -> None:
+        """Import everything now, on a thread of its own."""
+        threading.Thread(target=self._open, name="import-mlx", daemon=True).start()
+
+    def _open(self) -> tuple[MlxLoader, Tokenizers]:
+        with self._lock:
+            if self._loader is None or self._tokenizers is None:
+                self.blas = blas.load()
+                self.device = import_module("webapp.engine.mlx.device").name()
+                self._loader = import_module("webapp.engine.mlx.loading").MlxLoader()
+                self._tokenizers = import_module("webapp.engine.mlx.tokenizer").Tokenizers()
+            return self._loader, self._tokenizers
+
+    def tokenizer(self, model: InstalledModel) -> Tokenizer:
+        """The model's tokenizer, read on the caller's thread the first time. Raises ModelLoadFailed."""
+        return self._open()[1].of(model)
+
+    def estimate_bytes(self, model: InstalledModel) -> int:
+        return self._open()[0].estimate_bytes(model)
+
+    def open(self, model: InstalledModel) -> Loading:
+        return self._open()[0].open(model)

@@ -1,0 +1,89 @@
+"""From a model folder to a runner, a slice at a time so that other models keep answering."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.utils import dequantize_model, load_model
+
+from webapp.engine.mlx import device
+from webapp.engine.mlx.config import check_config, read_config
+from webapp.engine.mlx.runner import MlxRunner
+from webapp.errors import ModelLoadFailed
+from webapp.generation import InstalledModel
+
+SLICE_SECONDS = 0.05
+HALF_PRECISION = {"bfloat16", "float16"}
+
+
+class MlxLoader:
+    """Opens model folders for the pool."""
+
+    def estimate_bytes(self, model: InstalledModel) -> int:
+        """Weights as they will lie in memory: on the CPU they become float32, see MlxLoading."""
+        if not device.on_cpu():
+            return model.weights_bytes
+        config = read_config(model.path)
+        if quantization := config.get("quantization"):
+            return model.weights_bytes * 32 // int(quantization.get("bits", 4))
+        halves = config.get("torch_dtype", config.get("dtype")) in HALF_PRECISION
+        return model.weights_bytes * (2 if halves else 1)
+
+    def open(self, model: InstalledModel) -> MlxLoading:
+        return MlxLoading(model)
+
+
+class MlxLoading:
+    """One load. On the CPU weights become float32, the only type its BLAS is fast at."""
+
+    def __init__(self, model: InstalledModel):
+        self._slices = self._load(model)
+
+    def advance(self) -> MlxRunner | None:
+        return next(self._slices)
+
+    def _load(self, model: InstalledModel) -> Iterator[MlxRunner | None]:
+        config = read_config(model.path)
+        check_config(config)
+        yield None
+        network, _ = load_model(model.path, lazy=True, trust_remote_code=False)
+        network.eval()
+        if device.on_cpu():
+            network = to_float32(dequantize_model(network))
+        yield None
+        yield from evaluate(network)
+        check_batching(network)
+        weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
+        mx.clear_cache()
+        yield MlxRunner(network, weights_bytes)
+
+
+def evaluate(network: nn.Module) -> Iterator[None]:
+    """Read the weights, as many at a time as fit into a slice."""
+    started = time.perf_counter()
+    for _, array in tree_flatten(network.parameters()):
+        mx.eval(array)
+        if time.perf_counter() - started > SLICE_SECONDS:
+            yield None
+            started = time.perf_counter()
+
+
+def to_float32(network: nn.Module) -> nn.Module:
+    """Half-precision weights, read when they are evaluated, as float32."""
+
+    def widen(array: mx.array) -> mx.array:
+        return array.astype(mx.float32) if array.dtype in (mx.bfloat16, mx.float16) else array
+
+    network.update(tree_map(widen, network.parameters()))
+    return network
+
+
+def check_batching(network: nn.Module) -> None:
+    unmergeable = [type(layer).__name__ for layer in make_prompt_cache(network) if not hasattr(layer, "merge")]
+    if unmergeable:
+        raise ModelLoadFailed(f"Models with a {unmergeable[0]} cannot be batched and are not supported.")

@@ -1,0 +1,173 @@
+"""A loaded model that steps: mlx-lm's BatchGenerator behind the engine's Runner protocol.
+
+Engine thread only. The scheduler says who comes in; BatchGenerator does the arithmetic.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence as Seq
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.generate import BatchGenerator, StopSequences
+from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
+
+from webapp.engine.mlx.prefix_cache import PrefixCache
+from webapp.engine.mlx.rows import Row, Rows, Sampled
+from webapp.engine.runner import Output
+from webapp.engine.sequence import Sequence
+
+# A cancelled prefill must be gone within half a second, so no chunk takes longer than half of that.
+LONGEST_CHUNK_SECONDS = 0.2
+MOST_PREFILLING = 8
+MOST_DECODING = 256
+
+
+class ChunkSize:
+    """How many prompt tokens fit into a step's time, found by trying: at most doubled or halved at once."""
+
+    SMALLEST = 16
+    LARGEST = 1 << 16
+
+    def __init__(self) -> None:
+        self.tokens = 64
+
+    def follow(self, computed_tokens: int, seconds: float, target_seconds: float) -> None:
+        """Learn from a step; one that was short of tokens does not show that more would fit."""
+        if computed_tokens < 0.75 * self.tokens and seconds <= target_seconds:
+            return
+        scale = min(2.0, max(0.5, target_seconds / max(seconds, 1e-4)))
+        self.tokens = max(self.SMALLEST, min(self.LARGEST, int(self.tokens * scale)))
+
+
+class MlxRunner:
+    def __init__(self, model: nn.Module, weights_bytes: int):
+        self.weights_bytes = weights_bytes
+        self._model = model
+        self._prefix_cache = PrefixCache()
+        self._trimmable = can_trim_prompt_cache(make_prompt_cache(model))
+        self._chunk_alone = ChunkSize()
+        self._chunk_beside = ChunkSize()
+        self._decode_seconds = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        sampled = Sampled(self._model)
+        self._batch = BatchGenerator(
+            sampled,
+            sampler=sampled.sample,
+            completion_batch_size=MOST_DECODING,
+            prefill_batch_size=MOST_PREFILLING,
+        )
+        self._sequences: dict[int, Sequence] = {}
+        self._uids: dict[Sequence, int] = {}
+
+    def sequences(self) -> Seq[Sequence]:
+        return tuple(self._uids)
+
+    @property
+    def kv_bytes(self) -> int:
+        return int(self._batch.prompt_cache_nbytes)
+
+    @property
+    def prefix_cache_bytes(self) -> int:
+        return self._prefix_cache.nbytes
+
+    def trim_prefix_cache(self, max_bytes: int) -> None:
+        self._prefix_cache.trim(max_bytes)
+
+    def admit(self, sequence: Sequence) -> None:
+        tokens = sequence.prompt.tokens
+        layers, cached = self._prefix_cache.fetch(tokens)
+        row = self._row(sequence)
+        [uid] = self._batch.insert_segments(
+            [self._segments(sequence, cached)],
+            max_tokens=[sequence.max_tokens],
+            caches=[[*(layers or make_prompt_cache(self._model)), Rows([row])]],
+            all_tokens=[list(tokens[:cached])],
+            stop_sequences=[StopSequences([[token] for token in sequence.eos_ids])],
+        )
+        sequence.cached_tokens = cached
+        self._sequences[uid] = sequence
+        self._uids[sequence] = uid
+
+    def _row(self, sequence: Sequence) -> Row:
+        sampling = sequence.sampling
+        seed = sampling.seed if sampling.seed is not None else random.getrandbits(64)
+        counted = sequence.prompt.tokens if sampling.repetition_penalty != 1 else ()
+        return Row(sampling, seed, counted)
+
+    def _segments(self, sequence: Sequence, cached: int) -> list[list[int]]:
+        """The prompt after its cached part. KV that cannot be cut back needs a stop at each checkpoint."""
+        tokens = sequence.prompt.tokens
+        last = len(tokens) - 1
+        checkpoints = () if self._trimmable else sequence.prompt.checkpoints
+        cuts = [cached, *(cut for cut in checkpoints if cached < cut < last), last, len(tokens)]
+        return [list(tokens[start:end]) for start, end in zip(cuts, cuts[1:], strict=False) if start < end]
+
+    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
+        prefilling = sum(sequence.state != "decode" for sequence in self._uids)
+        alone = prefilling == len(self._uids)
+        chunk = self._chunk_alone if alone else self._chunk_beside
+        self._batch.prefill_step_size = min(prefill_tokens, chunk.tokens // max(1, prefilling) or 1)
+        started = time.perf_counter()
+        with self._batch.stats() as stats:
+            prompts, answers = self._batch.next()
+        seconds = time.perf_counter() - started
+        if stats.prompt_tokens:
+            target = LONGEST_CHUNK_SECONDS if alone else min(stall_seconds, LONGEST_CHUNK_SECONDS)
+            chunk.follow(stats.prompt_tokens, seconds if alone else seconds - self._decode_seconds, target)
+        elif answers:
+            self._decode_seconds += 0.2 * (seconds - self._decode_seconds)
+        outputs = [output for answer in answers for output in self._answered(answer)]
+        return outputs + [output for prompt in prompts for output in self._prefilled(prompt)]
+
+    def _prefilled(self, prompt: Any) -> list[Output]:
+        sequence = self._sequences.get(prompt.uid)
+        if sequence is None:
+            return []
+        done, total = prompt.progress
+        if prompt.end_of_segment and not prompt.end_of_prompt:
+            self._keep(prompt.uid)
+        return [Output(sequence, done_tokens=sequence.cached_tokens + done)]
+
+    def _answered(self, answer: Any) -> list[Output]:
+        sequence = self._sequences.get(answer.uid)
+        if sequence is None:
+            return []
+        outputs = []
+        if answer.finish_reason != "stop":
+            outputs.append(Output(sequence, token=answer.token))
+        if answer.finish_reason is not None:
+            self._forget(sequence)
+            self._prefix_cache.store(answer.all_tokens, answer.prompt_cache[:-1])
+            outputs.append(Output(sequence, finish=answer.finish_reason))
+        return outputs
+
+    def _keep(self, uid: int) -> None:
+        """Put a sequence's KV as it stands into the prefix cache."""
+        with mx.stream(self._batch.stream):
+            for layers, tokens in self._batch.extract_cache([uid]).values():
+                self._prefix_cache.store(tokens, layers[:-1])
+
+    def cancel(self, sequence: Sequence) -> None:
+        uid = self._uids.get(sequence)
+        if uid is None:
+            return
+        if sequence.state != "waiting":
+            self._keep(uid)
+        with mx.stream(self._batch.stream):
+            self._batch.remove([uid])
+        self._forget(sequence)
+
+    def _forget(self, sequence: Sequence) -> None:
+        self._sequences.pop(self._uids.pop(sequence))
+
+    def close(self) -> None:
+        self._batch.close()
+        del self._model, self._batch
+        self._prefix_cache.trim(0)
+        mx.clear_cache()

@@ -1,0 +1,80 @@
+"""Makes the snapshots that pages and /api/pool read, often enough to be true and seldom enough to be free."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from webapp.engine.pool import Pool
+from webapp.engine.sequence import Sequence
+from webapp.engine.snapshot import RequestSnapshot, Snapshot
+
+EVERY_SECONDS = 0.1
+AFTER_CHANGE_SECONDS = 0.02
+SPEED_WINDOW_SECONDS = 2.0
+
+
+class Publisher:
+    """Engine thread only, but for `snapshot`, which anybody may read."""
+
+    def __init__(self, pool: Pool, clock: Callable[[], float]):
+        self._pool = pool
+        self._clock = clock
+        self._changed = False
+        self._steps = 0
+        self._tokens = 0
+        self._counts: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self._published = clock()
+        self.snapshot = self._make(())
+
+    def changed(self) -> None:
+        """A request or model came or went: readers should know soon."""
+        self._changed = True
+
+    def count_token(self) -> None:
+        self._tokens += 1
+
+    def publish(self, sequences: Iterable[Sequence], going_idle: bool) -> None:
+        """Swap in a new snapshot when it is due; always before the engine goes idle."""
+        self._steps += 1
+        due = AFTER_CHANGE_SECONDS if self._changed else EVERY_SECONDS
+        if going_idle or self._clock() - self._published >= due:
+            self.snapshot = self._make(sequences)
+            self._published = self._clock()
+            self._changed = False
+
+    def _make(self, sequences: Iterable[Sequence]) -> Snapshot:
+        now = self._clock()
+        requests = tuple(
+            RequestSnapshot(
+                sequence.id,
+                sequence.model.id,
+                sequence.state,
+                len(sequence.prompt.tokens),
+                sequence.cached_tokens,
+                sequence.completion_tokens,
+                now - sequence.submitted,
+            )
+            for sequence in list(sequences)
+        )
+        waiting = sum(request.state == "waiting" for request in requests)
+        return Snapshot(
+            limit_bytes=self._pool.limit_bytes,
+            used_bytes=self._pool.used_bytes,
+            prefix_cache_bytes=self._pool.prefix_cache_bytes,
+            policy=self._pool.policy,
+            models=self._pool.snapshot(),
+            requests=requests,
+            running=len(requests) - waiting,
+            waiting=waiting,
+            tokens_per_second=self._speed(now),
+            steps=self._steps,
+        )
+
+    def _speed(self, now: float) -> float:
+        """Tokens per second over the last two seconds."""
+        self._counts.append((now, self._tokens))
+        while len(self._counts) > 2 and self._counts[1][0] <= now - SPEED_WINDOW_SECONDS:
+            self._counts.popleft()
+        then, tokens = self._counts[0]
+        return (self._tokens - tokens) / (now - then) if now > then else 0.0

@@ -1,0 +1,70 @@
+"""What the engine asks of a loaded model, and of whoever loads one.
+
+The engine steps runners without knowing MLX; tests drive it with a runner written in plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Protocol
+
+from webapp.engine.sequence import Sequence
+from webapp.generation import FinishReason, InstalledModel
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one step did for one sequence: prompt progress, a token, or (after the last one) its end."""
+
+    sequence: Sequence
+    done_tokens: int | None = None
+    token: int | None = None
+    finish: FinishReason | None = None
+
+
+class Runner(Protocol):
+    """A loaded model. Every call is made on the engine thread."""
+
+    weights_bytes: int
+
+    @property
+    def kv_bytes(self) -> int:
+        """KV cache of the sequences in the batch."""
+
+    @property
+    def prefix_cache_bytes(self) -> int: ...
+
+    def sequences(self) -> Seq[Sequence]:
+        """Those admitted and not yet finished."""
+
+    def admit(self, sequence: Sequence) -> None:
+        """Take a sequence into prefill; sets its `cached_tokens`. Raises for this sequence alone."""
+
+    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
+        """One decode step and one prefill chunk of at most `prefill_tokens`, sized to `stall_seconds`."""
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Take a sequence out at once; the prompt it had computed stays in the prefix cache."""
+
+    def trim_prefix_cache(self, max_bytes: int) -> None: ...
+
+    def reset(self) -> None:
+        """Forget the batch and every sequence in it, after a step that raised."""
+
+    def close(self) -> None:
+        """Free weights, KV and prefix cache."""
+
+
+class Loading(Protocol):
+    """A model on its way into memory."""
+
+    def advance(self) -> Runner | None:
+        """Do a slice of the work, well under 250 ms; the runner when it is done. Raises when it cannot load."""
+
+
+class Loader(Protocol):
+    def estimate_bytes(self, model: InstalledModel) -> int:
+        """Memory the loaded weights will take."""
+
+    def open(self, model: InstalledModel) -> Loading: ...

@@ -1,0 +1,96 @@
+"""The one server of a data folder: who holds its lock, and at which address it answers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The server that holds the lock."""
+
+    pid: int
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+class Instance:
+    """`run/lock` is held while a server lives, however it ends; `run/server.json` says where it is."""
+
+    def __init__(self, run: Path):
+        self._lock = run / "lock"
+        self._address = run / "server.json"
+        self._held: TextIO | None = None
+
+    def acquire(self, patience_seconds: float = 1.0) -> bool:
+        """Become the server of this folder; False when another one is.
+
+        Patient, because `running()` of another process holds the lock for a moment.
+        """
+        deadline = time.monotonic() + patience_seconds
+        while not self._try_lock(fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        self._address.unlink(missing_ok=True)
+        return True
+
+    def _try_lock(self, kind: int) -> bool:
+        file = open(os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 (held while we live)
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._held = file
+        return True
+
+    def _unlock(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def publish(self, host: str, port: int) -> None:
+        """Say where we answer; whole or not at all."""
+        draft = self._address.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(Running(os.getpid(), host, port))), "utf-8")
+        draft.chmod(0o600)
+        draft.replace(self._address)
+
+    def release(self) -> None:
+        self._address.unlink(missing_ok=True)
+        self._unlock()
+
+    def running(self) -> Running | None:
+        """The live server of this folder, if there is one and it already answers."""
+        if self._held is None and self._try_lock(fcntl.LOCK_SH):
+            self._unlock()
+            return None
+        try:
+            return Running(**json.loads(self._address.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def stop(self, patience_seconds: float) -> bool:
+        """Ask the running server to end, and wait for it; False when it does not."""
+        running = self.running()
+        if running is None:
+            return True
+        os.kill(running.pid, signal.SIGTERM)
+        deadline = time.monotonic() + patience_seconds
+        while time.monotonic() < deadline:
+            if self.running() is None:
+                return True
+            time.sleep(0.1)
+        return False

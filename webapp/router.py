@@ -1,0 +1,77 @@
+"""Which model answers a name, and the way of a request down to the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from webapp.catalog.catalog import Catalog
+from webapp.engine.backend import Backend
+from webapp.engine.engine import Engine
+from webapp.engine.output import Answer, Splitter
+from webapp.engine.sequence import Prompt, Sequence
+from webapp.errors import ContextLengthExceeded, InvalidRequest
+from webapp.generation import GenerationRequest, InstalledModel, SamplingParams
+from webapp.settings import Settings
+from webapp.stream import Stream
+
+SERVER_SAMPLING = ("temperature", "top_p")
+
+
+class Router:
+    """Thread-safe: rendering and tokenizing happen on the caller's thread."""
+
+    def __init__(self, catalog: Catalog, backend: Backend, engine: Engine, settings: Callable[[], Settings]):
+        self._catalog = catalog
+        self._backend = backend
+        self._engine = engine
+        self._settings = settings
+
+    def generate(self, request: GenerationRequest) -> Stream:
+        """Submit a request; iterating the stream gives its events.
+
+        Raises ModelNotFound, InvalidRequest, ContextLengthExceeded, ModelLoadFailed, QueueFull or EngineStopped.
+        """
+        submitted = time.monotonic()
+        model = self._catalog.find(request.model)
+        tokenizer = self._backend.tokenizer(model)
+        prompt = self._prompt(request, model)
+        settings = self._settings()
+        sequence = Sequence(
+            id=request.id,
+            model=model,
+            prompt=prompt,
+            sampling=sampling(request, model, settings),
+            max_tokens=min(request.max_tokens or settings.max_tokens, model.context_length - len(prompt.tokens)),
+            eos_ids=tokenizer.eos_ids,
+            submitted=submitted,
+        )
+        splitter = Splitter(tokenizer.detokenizer(), tokenizer.text_machine(request.stop), prompt.in_reasoning)
+        answer = Answer(sequence, splitter, stop=lambda: self.cancel(request.id), clock=time.monotonic)
+        self._engine.submit(sequence)
+        return Stream(answer.events(), cancel=lambda: self.cancel(request.id))
+
+    def cancel(self, request_id: str) -> bool:
+        """End a request wherever it is; False when there is none of that id."""
+        return self._engine.cancel(request_id)
+
+    def _prompt(self, request: GenerationRequest, model: InstalledModel) -> Prompt:
+        tokenizer = self._backend.tokenizer(model)
+        param = "messages"
+        if request.prompt is None:
+            prompt = tokenizer.render(request.messages, request.template_options)
+        else:
+            param = "prompt"
+            prompt = Prompt(tuple(tokenizer.tokens(request.prompt)))
+        if not prompt.tokens:
+            raise InvalidRequest("The prompt is empty.", param)
+        if len(prompt.tokens) >= model.context_length:
+            raise ContextLengthExceeded(len(prompt.tokens), model.context_length, param)
+        return prompt
+
+
+def sampling(request: GenerationRequest, model: InstalledModel, settings: Settings) -> SamplingParams:
+    """The request's choice over the model's recommendation over the server's default."""
+    server = {name: getattr(settings, name) for name in SERVER_SAMPLING}
+    chosen = {name: value for name, value in server.items() if value is not None}
+    return SamplingParams(**{**chosen, **model.sampling, **request.sampling})  # type: ignore[arg-type]

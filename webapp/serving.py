@@ -1,0 +1,140 @@
+"""One server process from bind to exit: lock, port, ready line, browser, signals, orderly stop."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import threading
+import webbrowser
+from collections.abc import Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+from webapp.app import create_app
+from webapp.errors import HearthError
+from webapp.guards import Guards
+from webapp.instance import Instance
+from webapp.paths import DataDir
+from webapp.server import Options, Server
+from webapp.wsgi import WebServer
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+PORT_TAKEN_STATUS = 98
+PORTS_TRIED = 50
+LOG_BYTES = 10_000_000
+# Each busy Python thread costs the engine one interval per step; the default of 5 ms is a whole step.
+SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+def serve(
+    data: DataDir, models_dirs: tuple[Path, ...], overrides: Mapping[str, object], *, strict_port: bool, browser: bool
+) -> int:
+    """Serve until a signal; returns the exit status when it cannot start."""
+    instance = Instance(data.run)
+    if not instance.acquire():
+        running = instance.running()
+        print(f"Hearth is already running{f' at {running.url}' if running else ''}.", file=sys.stderr)
+        return 1
+    write_logs(data)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    try:
+        server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
+        web = listen(server, strict_port)
+    except HearthError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except PortTaken as error:
+        print(error, file=sys.stderr)
+        return PORT_TAKEN_STATUS
+    server.start()
+    host, port = web.address
+    instance.publish(host, port)
+    Shutdown(server, web).on_signals()
+    print(f"Hearth is ready at http://{host}:{port}", flush=True)
+    if browser:
+        threading.Thread(target=webbrowser.open, args=(f"http://{host}:{port}",), daemon=True).start()
+    web.run()
+    server.close()
+    instance.release()
+    leave(0)
+    return 0
+
+
+class PortTaken(Exception):
+    """Somebody else listens there."""
+
+
+def listen(server: Server, strict_port: bool) -> WebServer:
+    """Bind the configured port, or the next free one. Raises PortTaken."""
+    settings = server.settings.current
+    refuse_open_address(settings.host)
+    application = Guards(create_app(server))
+    tried = range(settings.port, min(settings.port + (1 if strict_port else PORTS_TRIED), 65_536))
+    for port in tried:
+        try:
+            return WebServer(application, settings.host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise PortTaken(f"Port {settings.port} is taken{'' if strict_port else f', and so are all up to {tried[-1]}'}.")
+
+
+def refuse_open_address(host: str) -> None:
+    """Without API keys, only this machine may connect. Raises HearthError."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise HearthError(
+            f"Hearth does not listen on {host}: anyone on that network could use it, as there are no API keys yet. "
+            "Use 127.0.0.1."
+        )
+
+
+class Shutdown:
+    """The first signal drains and stops; the second one ends the process at once."""
+
+    def __init__(self, server: Server, web: WebServer):
+        self._server = server
+        self._web = web
+        self._thread = threading.Thread(target=self._stop, name="shutdown", daemon=True)
+
+    def on_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self._thread.ident is not None:
+            os._exit(128 + number)
+        self._thread.start()
+
+    def _stop(self) -> None:
+        log.info("stopping")
+        draining = threading.Thread(target=self._server.drain, args=(GRACE_SECONDS,), daemon=True)
+        draining.start()
+        self._web.stop(GRACE_SECONDS + 2)
+        draining.join(1)
+
+
+def write_logs(data: DataDir) -> None:
+    """To standard error and to a rotating file; never prompts, never keys."""
+    file = RotatingFileHandler(data.logs / "hearth.log", maxBytes=LOG_BYTES, backupCount=4, encoding="utf-8")
+    os.chmod(data.logs / "hearth.log", 0o600)
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
+
+
+def leave(status: int) -> None:
+    """End without the interpreter's own exit: MLX's threads would abort it (seen with mlx 0.32)."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
