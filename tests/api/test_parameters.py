@@ -69,6 +69,6 @@ def test_ignored_fields_are_named_with_their_path() -> None:
 def test_ignored_names_are_safe_in_a_header() -> None:
     raw = {"model": "m", "messages": [HELLO], "a\r\nset-cookie: x": 1, "ä" * 500: 1}
     names = ignored_names(validate(raw, ChatBody), REFUSED_BY_CHAT)
-    assert names.isascii() and names.isprintable() and len(names) < 600
+    assert names.isascii() and names.isprintable() and len(names) < 200
     many = {"model": "m", "messages": [HELLO]} | {f"x{number}": 1 for number in range(5000)}
     assert ignored_names(validate(many, ChatBody), REFUSED_BY_CHAT).endswith("x19, ...")

@@ -109,4 +109,4 @@ def _extra_paths(model: BaseModel, known: frozenset[str] = frozenset(), prefix: 
 
 
 def _header_safe(name: str) -> str:
-    return name if _PLAIN_NAME.fullmatch(name) else quote(name[:64], safe="")
+    return name if _PLAIN_NAME.fullmatch(name) else quote(name[:64], safe="")[:64]

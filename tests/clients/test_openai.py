@@ -1,0 +1,222 @@
+"""OpenAI's own Python client against a real server and a real, if tiny, model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from tests.conftest import Hearth
+
+HELLO: Any = [{"role": "user", "content": "Tell me about the river."}]
+LONG: Any = {"messages": HELLO, "max_tokens": 3000, "temperature": 0}
+
+
+@pytest.fixture
+def client(hearth: Hearth) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{hearth.base_url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(params=[0, 1], ids=["qwen3", "llama"])
+def model(request: pytest.FixtureRequest, hearth: Hearth) -> str:
+    return hearth.models[request.param]
+
+
+def text_of(chunks: Any) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def plain(client: OpenAI, model: str, **fields: Any) -> Any:
+    chosen = {"messages": HELLO, "max_tokens": 24, "temperature": 0} | fields
+    return client.chat.completions.create(model=model, **chosen)
+
+
+def is_idle(hearth: Hearth, within_seconds: float) -> bool:
+    """Whether the engine forgets every request in time."""
+    deadline = time.monotonic() + within_seconds
+    while hearth.server.engine.snapshot.requests:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_plain(client: OpenAI, model: str) -> None:
+    answer = plain(client, model)
+    (choice,) = answer.choices
+    assert choice.message.role == "assistant" and choice.message.content
+    assert (choice.finish_reason, answer.model, answer.object) == ("length", model, "chat.completion")
+    assert answer.usage.completion_tokens == 24
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 24
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 0
+
+
+def test_streamed_is_the_plain_answer(client: OpenAI, model: str) -> None:
+    whole = plain(client, model)
+    chunks = list(plain(client, model, stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert text_of(chunks) == whole.choices[0].message.content
+    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["length"]
+    assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 24
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_a_prompt_seen_before_is_cached(client: OpenAI, model: str) -> None:
+    messages = [{"role": "user", "content": "Say this exactly once and then once more."}]
+    plain(client, model, messages=messages)
+    usage = plain(client, model, messages=messages).usage
+    assert 0 < usage.prompt_tokens_details.cached_tokens < usage.prompt_tokens
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_stop_cuts_the_text_before_it(client: OpenAI, model: str, streamed: bool) -> None:
+    whole = plain(client, model).choices[0].message.content
+    stop = whole[len(whole) // 2 :][:4]
+    wanted = whole[: whole.index(stop)]
+    for value in (stop, ["never in there", stop]):
+        answer = plain(client, model, stop=value, stream=streamed)
+        if streamed:
+            chunks = list(answer)
+            assert (text_of(chunks), chunks[-1].choices[0].finish_reason) == (wanted, "stop")
+        else:
+            (choice,) = answer.choices
+            assert (choice.message.content, choice.finish_reason) == (wanted, "stop")
+
+
+def test_a_seed_makes_chance_repeatable(client: OpenAI, model: str) -> None:
+    texts = [plain(client, model, temperature=1, seed=seed).choices[0].message.content for seed in (7, 7, 8)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_all_roles_and_text_parts(client: OpenAI, model: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "How is "}, {"type": "text", "text": "the weather?"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "rain"},
+    ]
+    assert plain(client, model, messages=messages).choices[0].message.content
+
+
+def test_max_completion_tokens(client: OpenAI, model: str) -> None:
+    assert plain(client, model, max_completion_tokens=3).usage.completion_tokens == 3
+
+
+def test_text_completion(client: OpenAI, model: str) -> None:
+    fields: Any = {"model": model, "prompt": "The fire in the", "temperature": 0}
+    whole = client.completions.create(**fields)
+    assert whole.object == "text_completion" and whole.usage and whole.usage.completion_tokens == 16
+    chunks = list(client.completions.create(**fields, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
+    assert chunks[-1].choices[0].finish_reason == "length"
+    by_ids = client.completions.create(model=model, prompt=[5, 6, 7], max_tokens=4)
+    assert by_ids.usage and by_ids.usage.prompt_tokens == 3
+
+
+def test_models(client: OpenAI, hearth: Hearth) -> None:
+    listed = {model.id: model for model in client.models.list()}
+    assert set(hearth.models) <= listed.keys()
+    one: Any = client.models.retrieve(hearth.models[0])
+    assert one.id == hearth.models[0] and one.context_length > 0
+    assert one.state in ("ready", "loading", "loaded", "draining", "failed")
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nobody/has-this")
+
+
+def test_unknown_model(client: OpenAI, hearth: Hearth) -> None:
+    with pytest.raises(openai.NotFoundError) as refusal:
+        plain(client, "gpt-9")
+    error = refusal.value
+    assert (error.code, error.param, error.type) == ("model_not_found", "model", "invalid_request_error")
+    assert hearth.models[0] in error.message
+    assert error.request_id
+
+
+def test_too_long_a_prompt(client: OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        plain(client, model, messages=[{"role": "user", "content": "river " * 20_000}])
+    assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "messages")
+    assert "maximum context length is" in refusal.value.message
+
+
+def test_unsupported_parameter(client: OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        plain(client, model, n=2)
+    assert (refusal.value.code, refusal.value.param) == ("unsupported_parameter", "n")
+
+
+def test_headers(client: OpenAI, model: str) -> None:
+    fields: Any = {"model": model, "messages": HELLO, "max_tokens": 1, "extra_body": {"mirostat": 2}}
+    for streamed in (False, True):
+        raw = client.chat.completions.with_raw_response.create(**fields, stream=streamed)
+        assert raw.headers["x-request-id"] and raw.headers["openai-version"] == "2020-10-01"
+        assert int(raw.headers["openai-processing-ms"]) >= 0
+        assert raw.headers["cache-control"] == "no-store"
+        assert raw.headers["x-hearth-ignored"] == "mirostat"
+        raw.http_response.read()
+
+
+def test_closing_a_stream_frees_its_place(client: OpenAI, hearth: Hearth, model: str) -> None:
+    stream = client.chat.completions.create(model=model, stream=True, **LONG)
+    for _ in range(5):
+        next(stream)
+    stream.close()
+    assert is_idle(hearth, within_seconds=0.5)
+
+
+def test_leaving_a_plain_request_frees_its_place(client: OpenAI, hearth: Hearth, model: str) -> None:
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=0.3).chat.completions.create(model=model, **LONG)
+    assert is_idle(hearth, within_seconds=0.5)
+
+
+def test_cancelling_from_another_connection(client: OpenAI, hearth: Hearth, model: str) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=model, stream=True, **LONG)
+    stream = raw.parse()
+    next(stream)
+    path = f"/requests/{raw.headers['x-request-id']}/cancel"
+    assert client.post(path, cast_to=object) == {"id": raw.headers["x-request-id"], "cancelled": True}
+    *_, last = stream
+    assert last.choices[0].finish_reason == "cancelled"
+    assert is_idle(hearth, within_seconds=0.5)
+    with pytest.raises(openai.NotFoundError):
+        client.post(path, cast_to=object)
+
+
+def test_sixteen_at_once_are_each_what_they_are_alone(client: OpenAI, hearth: Hearth, model: str) -> None:
+    prompts = [f"{'Tell me more. ' * number}What is {number}?" for number in range(16)]
+    alone = [plain(client, model, messages=[{"role": "user", "content": text}]) for text in prompts]
+
+    async def one(together: AsyncOpenAI, text: str) -> str:
+        chunks = await together.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": text}], max_tokens=24, temperature=0, stream=True
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks])
+
+    async def all_at_once() -> list[str]:
+        async with AsyncOpenAI(base_url=f"{hearth.base_url}/v1", api_key="none", max_retries=0) as together:
+            return await asyncio.gather(*(one(together, text) for text in prompts))
+
+    assert asyncio.run(all_at_once()) == [answer.choices[0].message.content for answer in alone]
+
+
+def test_a_client_thread_per_request(client: OpenAI, model: str) -> None:
+    answers: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(plain(client, model).choices[0].message.content))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == 8 and len(set(answers)) == 1
