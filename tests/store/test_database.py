@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from webapp.store.database import CannotOpen, Database, Migration
 
@@ -41,14 +41,14 @@ def held_connections(database: Database) -> int:
 
 def test_128_threads_write_and_read_and_keep_no_connection(database: Database) -> None:
     done, leave = threading.Barrier(129), threading.Event()
-    errors: list[BaseException] = []
+    errors: list[SQLAlchemyError] = []
 
     def work(thread: int) -> None:
         try:
             for turn in range(5):
                 insert(database, f"{thread}/{turn}")
                 texts(database)
-        except BaseException as error:
+        except SQLAlchemyError as error:
             errors.append(error)
         done.wait(60)
         leave.wait(60)
