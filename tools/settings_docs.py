@@ -18,8 +18,8 @@ INTRODUCTION = """\
 This page is written by `tools/settings_docs.py` from the table in `webapp/settings.py`; edit the table.
 
 A setting is changed on the Settings page, by `PUT /api/settings` with `{name: value, …}`, by its environment variable,
-or by its command-line option where there is one. The command line wins over the environment, the environment over what was
-saved, and that over the default; the page shows which one won. Saving checks everything first: one value
+or by its command-line option where there is one. The command line wins over the environment, the environment over
+what was saved, and that over the default; the page shows which one won. Saving checks everything first: one value
 that does not fit changes no other. `null` or an empty text puts a setting back to its default.
 
 *Applies*: "now" acts on requests from the next step on, while running answers finish under the settings they began
