@@ -9,6 +9,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence as Seq
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -104,15 +105,18 @@ def open_hearth(args: argparse.Namespace) -> int:
 def serve_here(args: argparse.Namespace) -> int:
     from webapp.serving import serve
 
-    switched = {name for name in ("HEARTH_STRICT_PORT", "HEARTH_NO_BROWSER") if os.environ.get(name) not in (None, "", "0")}
     overrides = {name: getattr(args, name) for name in ("host", "port", "log_level") if getattr(args, name) is not None}
     return serve(
         data_dir(args),
         models_dirs(args),
         overrides,
-        strict_port=args.strict_port or "HEARTH_STRICT_PORT" in switched,
-        browser=not (args.no_browser or "HEARTH_NO_BROWSER" in switched),
+        strict_port=args.strict_port or is_on("HEARTH_STRICT_PORT"),
+        browser=not (args.no_browser or is_on("HEARTH_NO_BROWSER")),
     )
+
+
+def is_on(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -144,7 +148,7 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
-def fetch(running: Running, path: str) -> dict:  # type: ignore[type-arg]
+def fetch(running: Running, path: str) -> dict[str, Any]:
     """A JSON answer of the running server; also of one that says it is not well."""
     try:
         with urlopen(running.url + path, timeout=5) as reply:

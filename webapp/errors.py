@@ -1,18 +1,18 @@
 """What can go wrong, as one tree. No HTTP in here: `api` and `pages` map these classes once each.
 
-    HearthError
-    ├ InvalidRequest(param)
-    │ ├ ContextLengthExceeded
-    │ └ UnsupportedParameter
-    ├ NotAuthenticated
-    ├ Forbidden
-    ├ ModelNotFound
-    ├ QueueFull
-    ├ ModelLoadFailed
-    ├ EngineFailed
-    └ Unavailable
-      ├ OutOfMemory
-      └ EngineStopped
+HearthError
+├ InvalidRequest(param)
+│ ├ ContextLengthExceeded
+│ └ UnsupportedParameter
+├ NotAuthenticated
+├ Forbidden
+├ ModelNotFound
+├ QueueFull
+├ ModelLoadFailed
+├ EngineFailed
+└ Unavailable
+  ├ OutOfMemory
+  └ EngineStopped
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Instance:
         return True
 
     def _try_lock(self, kind: int) -> bool:
-        file = open(os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 (held while we live)
+        file = os.fdopen(os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except OSError:

@@ -74,4 +74,4 @@ def sampling(request: GenerationRequest, model: InstalledModel, settings: Settin
     """The request's choice over the model's recommendation over the server's default."""
     server = {name: getattr(settings, name) for name in SERVER_SAMPLING}
     chosen = {name: value for name, value in server.items() if value is not None}
-    return SamplingParams(**{**chosen, **model.sampling, **request.sampling})  # type: ignore[arg-type]
+    return SamplingParams(**{**chosen, **model.sampling, **request.sampling})

@@ -127,7 +127,7 @@ class Shutdown:
 def write_logs(data: DataDir) -> None:
     """To standard error and to a rotating file; never prompts, never keys."""
     file = RotatingFileHandler(data.logs / "hearth.log", maxBytes=LOG_BYTES, backupCount=4, encoding="utf-8")
-    os.chmod(data.logs / "hearth.log", 0o600)
+    Path(file.baseFilename).chmod(0o600)
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
 

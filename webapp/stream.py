@@ -14,7 +14,7 @@ class Stream:
     from another thread makes the iterating one see `Finish("cancelled")`.
     """
 
-    def __init__(self, events: Iterator[Event], cancel: Callable[[], None]):
+    def __init__(self, events: Iterator[Event], cancel: Callable[[], object]):
         self._events = events
         self._cancel = cancel
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -138,8 +139,10 @@ class Engine:
         loading = self._load_slice()
         for model_id in self._scheduler.models():
             self._admit(model_id)
-        stepped = [self._step(runner) for _, runner in self._pool.runners() if runner.sequences()]
-        busy = bool(obeyed or loading or stepped)
+        with_work = [runner for _, runner in self._pool.runners() if runner.sequences()]
+        for runner in with_work:
+            self._step(runner)
+        busy = bool(obeyed or loading or with_work)
         self._publisher.publish(self._live.values(), going_idle=not busy)
         self._heartbeat = self._clock()
         return busy
@@ -188,7 +191,7 @@ class Engine:
             return
         if not self._scheduler.remove(sequence):
             for _, runner in self._pool.runners():
-                self._attempt(runner, lambda runner=runner: runner.cancel(sequence))
+                self._attempt(runner, partial(runner.cancel, sequence))
         self._end(sequence, "cancelled")
 
     def _load_slice(self) -> bool:
@@ -223,7 +226,7 @@ class Engine:
 
     def _step(self, runner: Runner) -> None:
         limits = self._limits
-        outputs = self._attempt(runner, lambda: runner.step(limits.prefill_tokens, limits.stall_seconds)) or []
+        outputs = self._attempt(runner, partial(runner.step, limits.prefill_tokens, limits.stall_seconds)) or []
         for output in outputs:
             self._deliver(output)
         if any(output.finish for output in outputs):

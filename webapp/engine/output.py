@@ -69,7 +69,7 @@ def event(state: str | None, text: str) -> Iterator[Event]:
 class Answer:
     """Turns one sequence's outbox into events; tells the engine to stop at a stop string."""
 
-    def __init__(self, sequence: Sequence, splitter: Splitter, stop: Callable[[], None], clock: Callable[[], float]):
+    def __init__(self, sequence: Sequence, splitter: Splitter, stop: Callable[[], object], clock: Callable[[], float]):
         self._sequence = sequence
         self._splitter = splitter
         self._stop = stop

@@ -82,7 +82,11 @@ def test_penalties_keep_tokens_from_coming_back(load: Load, installed: Installed
 
 def test_top_k_one_is_greedy_at_any_temperature(load: Load, installed: Installed) -> None:
     model, runner = installed(QWEN), load(QWEN)
-    narrow = [SamplingParams(temperature=2, top_k=1), SamplingParams(temperature=2, top_p=1e-9), SamplingParams(2, min_p=1)]
+    narrow = [
+        SamplingParams(temperature=2, top_k=1),
+        SamplingParams(temperature=2, top_p=1e-9),
+        SamplingParams(2, min_p=1),
+    ]
     greedy, *others = answer(runner, *(sequence(model, prompt(3, 20), params) for params in (GREEDY, *narrow)))
     assert all(other == greedy for other in others)
 

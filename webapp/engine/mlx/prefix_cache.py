@@ -40,7 +40,7 @@ class PrefixCache:
         """Keep `layers`, the KV of `tokens`. The copy runs behind the batch's next step."""
         if len(tokens) < SHORTEST_TOKENS:
             return
-        mx.async_eval([layer.state for layer in layers])
+        mx.async_eval([layer.state for layer in layers])  # type: ignore[no-untyped-call]
         self._entries.insert_cache("", list(tokens), layers)
 
     def trim(self, max_bytes: int) -> None:

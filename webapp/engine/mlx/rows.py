@@ -36,6 +36,45 @@ class Row:
         return (self.seed & WORD) ^ (self.seed >> 32 & WORD) * 0x9E3779B1 & WORD, position
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often each token stands in the output and in the prompt of each penalised row.
+
+    Both arrays have shape [penalised rows, vocabulary], in the batch's order.
+    """
+
+    output: mx.array
+    prompt: mx.array
+
+    @classmethod
+    def start(cls, rows: Seq[Row], vocabulary: int) -> Tally:
+        prompt = mx.zeros((len(rows), vocabulary))
+        for i, row in enumerate(rows):
+            if row.prompt:
+                prompt[i, mx.array(row.prompt)] = 1
+        return cls(mx.zeros((len(rows), vocabulary)), prompt)
+
+    def take(self, ranks: Seq[int]) -> Tally:
+        at = mx.array(list(ranks), dtype=mx.int32)
+        return Tally(self.output[at], self.prompt[at])
+
+    def join(self, other: Tally) -> Tally:
+        return Tally(mx.concatenate([self.output, other.output]), mx.concatenate([self.prompt, other.prompt]))
+
+    def add(self, tokens: mx.array) -> Tally:
+        """Count one more output token of each row."""
+        return Tally(self.output.at[mx.arange(tokens.shape[0]), tokens].add(1), self.prompt)
+
+    def penalise(self, logits: mx.array, params: Seq[SamplingParams]) -> mx.array:
+        """Repetition, presence and frequency penalties on logits of shape [penalised rows, vocabulary]."""
+        repetition = mx.array([[p.repetition_penalty] for p in params])
+        frequency = mx.array([[p.frequency_penalty] for p in params])
+        presence = mx.array([[p.presence_penalty] for p in params])
+        repeated = mx.where(logits > 0, logits / repetition, logits * repetition)
+        logits = mx.where(self.output + self.prompt > 0, repeated, logits)
+        return logits - frequency * self.output - presence * (self.output > 0)
+
+
 class Rows:
     """The rows of one batch, in the batch's order. Speaks mlx-lm's batched cache protocol (0.32)."""
 
@@ -45,9 +84,7 @@ class Rows:
     def __init__(self, rows: Seq[Row], positions: Seq[int] | None = None):
         self.rows = list(rows)
         self.positions = list(positions) if positions is not None else [0] * len(self.rows)
-        # [penalised rows, vocabulary], in row order; made when the vocabulary is first seen.
-        self._counts: mx.array | None = None
-        self._prompts: mx.array | None = None
+        self._tally: Tally | None = None
         self._columns: Columns | None = None
 
     @staticmethod
@@ -58,22 +95,18 @@ class Rows:
         return merged
 
     def extend(self, other: Rows) -> None:
-        """Append the rows of `other`, made before both were ever sampled or carrying their counts."""
-        width = next((r._counts.shape[1] for r in (self, other) if r._counts is not None), None)
-        if width is not None:
-            self._count_tokens(width)
-            other._count_tokens(width)
-            self._counts = mx.concatenate([self._counts, other._counts])
-            self._prompts = mx.concatenate([self._prompts, other._prompts])
+        known = self._tally or other._tally
+        if known is not None:
+            vocabulary = known.output.shape[1]
+            self._tally = self._tallied(vocabulary).join(other._tallied(vocabulary))
         self.rows += other.rows
         self.positions += other.positions
         self._columns = None
 
     def filter(self, keep: Seq[int]) -> None:
-        if self._counts is not None and self._prompts is not None:
+        if self._tally is not None:
             ranks = {i: rank for rank, i in enumerate(self._penalised())}
-            kept = mx.array([ranks[i] for i in keep if i in ranks], dtype=mx.int32)
-            self._counts, self._prompts = self._counts[kept], self._prompts[kept]
+            self._tally = self._tally.take([ranks[i] for i in keep if i in ranks])
         self.rows = [self.rows[i] for i in keep]
         self.positions = [self.positions[i] for i in keep]
         self._columns = None
@@ -90,34 +123,20 @@ class Rows:
     def _penalised(self) -> list[int]:
         return [i for i, row in enumerate(self.rows) if row.penalised]
 
-    def _count_tokens(self, vocabulary: int) -> None:
-        """Start counting: no output yet, and which tokens the prompts hold."""
-        if self._counts is not None:
-            return
-        rows = [self.rows[i] for i in self._penalised()]
-        self._counts = mx.zeros((len(rows), vocabulary))
-        self._prompts = mx.zeros((len(rows), vocabulary))
-        for i, row in enumerate(rows):
-            if row.prompt:
-                self._prompts[i, mx.array(row.prompt)] = 1
+    def _tallied(self, vocabulary: int) -> Tally:
+        if self._tally is None:
+            self._tally = Tally.start([self.rows[i] for i in self._penalised()], vocabulary)
+        return self._tally
 
     def penalise(self, logits: mx.array) -> mx.array:
-        """Apply repetition, presence and frequency penalties to logits of shape [rows, vocabulary]."""
-        indices = self._penalised()
-        if not indices:
+        """Penalise the rows that ask for it, of logits with shape [rows, vocabulary]."""
+        penalised = self._penalised()
+        if not penalised:
             return logits
-        self._count_tokens(logits.shape[-1])
-        at = mx.array(indices)
-        params = [self.rows[i].sampling for i in indices]
-        repetition = mx.array([[p.repetition_penalty] for p in params])
-        frequency = mx.array([[p.frequency_penalty] for p in params])
-        presence = mx.array([[p.presence_penalty] for p in params])
-        chosen = logits[at].astype(mx.float32)
-        repeated = mx.where(chosen > 0, chosen / repetition, chosen * repetition)
-        chosen = mx.where(self._counts + self._prompts > 0, repeated, chosen)
-        chosen -= frequency * self._counts + presence * (self._counts > 0)
+        at = mx.array(penalised)
         logits = logits.astype(mx.float32)
-        logits[at] = chosen
+        tally = self._tallied(logits.shape[-1])
+        logits[at] = tally.penalise(logits[at], [self.rows[i].sampling for i in penalised])
         return logits
 
     def sample(self, logprobs: mx.array) -> mx.array:
@@ -133,9 +152,8 @@ class Rows:
             else:
                 tokens[self._columns.at] = self._columns.draw(logprobs[self._columns.at], keys)
         self.positions = [position + 1 for position in self.positions]
-        penalised = self._penalised()
-        if penalised and self._counts is not None:
-            self._counts = self._counts.at[mx.arange(len(penalised)), tokens[mx.array(penalised)]].add(1)
+        if self._tally is not None and (penalised := self._penalised()):
+            self._tally = self._tally.add(tokens[mx.array(penalised)])
         return tokens
 
 

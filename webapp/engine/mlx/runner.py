@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence as Seq
+from itertools import pairwise
 from typing import Any
 
 import mlx.core as mx
@@ -106,7 +107,7 @@ class MlxRunner:
         last = len(tokens) - 1
         checkpoints = () if self._trimmable else sequence.prompt.checkpoints
         cuts = [cached, *(cut for cut in checkpoints if cached < cut < last), last, len(tokens)]
-        return [list(tokens[start:end]) for start, end in zip(cuts, cuts[1:], strict=False) if start < end]
+        return [list(tokens[start:end]) for start, end in pairwise(cuts) if start < end]
 
     def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
         prefilling = sum(sequence.state != "decode" for sequence in self._uids)
@@ -129,7 +130,7 @@ class MlxRunner:
         sequence = self._sequences.get(prompt.uid)
         if sequence is None:
             return []
-        done, total = prompt.progress
+        done, _ = prompt.progress
         if prompt.end_of_segment and not prompt.end_of_prompt:
             self._keep(prompt.uid)
         return [Output(sequence, done_tokens=sequence.cached_tokens + done)]

@@ -19,10 +19,11 @@ from webapp.engine.sequence import Prompt
 from webapp.errors import InvalidRequest, ModelLoadFailed
 from webapp.generation import InstalledModel, Message
 
-RENDER_DEADLINE_SECONDS = 2.0
+RENDER_SECONDS = 2.0
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 T = TypeVar("T")
+Turns = list[dict[str, Any]]
 
 
 class Detokenizer(Protocol):
@@ -35,8 +36,9 @@ class Detokenizer(Protocol):
 class Tokenizer:
     """Thread-safe: holds no state of any request."""
 
-    def __init__(self, wrapper: TokenizerWrapper, eos_ids: frozenset[int]):
+    def __init__(self, wrapper: TokenizerWrapper, eos_ids: frozenset[int], render_seconds: float):
         self._wrapper = wrapper
+        self._render_seconds = render_seconds
         self.eos_ids = eos_ids
         self.vocabulary_size = len(wrapper)
         template = wrapper.chat_template or ""
@@ -44,19 +46,19 @@ class Tokenizer:
         self.can_think = wrapper.has_thinking and ("enable_thinking" in template or "thinking" in template)
 
     @classmethod
-    def load(cls, path: Path, eos_ids: Seq[int]) -> Tokenizer:
+    def load(cls, path: Path, eos_ids: Seq[int], render_seconds: float = RENDER_SECONDS) -> Tokenizer:
         """Read the tokenizer files in `path`; never runs code from there."""
         wrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=list(eos_ids) or None)
-        return cls(wrapper, frozenset(wrapper.eos_token_ids))
+        return cls(wrapper, frozenset(wrapper.eos_token_ids), render_seconds)
 
     def render(self, messages: Seq[Message], options: Mapping[str, object]) -> Prompt:
         """Messages through the model's chat template. Raises InvalidRequest(messages) when it refuses them."""
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
         turns = [self._as_dict(message) for message in messages]
-        return within(RENDER_DEADLINE_SECONDS, lambda: self._render(turns, dict(options)))
+        return within(self._render_seconds, lambda: self._render(turns, dict(options)))
 
-    def _render(self, turns: list[dict[str, Any]], options: dict[str, object]) -> Prompt:
+    def _render(self, turns: Turns, options: dict[str, object]) -> Prompt:
         options = {"enable_thinking": False, **options}
         text = self._apply(turns, options, add_generation_prompt=True)
         tokens = tuple(self.encode(text))
@@ -67,7 +69,7 @@ class Tokenizer:
             in_reasoning=start is not None and text.rstrip().endswith(start),
         )
 
-    def _checkpoints(self, turns: list[dict[str, Any]], options: dict[str, object], text: str, size: int) -> tuple[int, ...]:
+    def _checkpoints(self, turns: Turns, options: dict[str, object], text: str, size: int) -> tuple[int, ...]:
         """Where other prompts will part from this one: after the system message, and before the answer."""
         ends: set[int] = set()
         try:
@@ -82,7 +84,7 @@ class Tokenizer:
             pass  # a template may demand a user turn: then there is no such place
         return tuple(sorted(end for end in ends if 0 < end < size))
 
-    def _apply(self, turns: list[dict[str, Any]], options: dict[str, object], add_generation_prompt: bool) -> str:
+    def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
         try:
             return self._wrapper.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=add_generation_prompt, **options

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import QWEN
+from webapp.engine.backend import Backend
+from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
+from webapp.errors import InvalidRequest, ModelLoadFailed
+from webapp.generation import InstalledModel, Message
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.fixture
+def tokenizer(backend: Backend, installed: Callable[[str], InstalledModel]) -> Tokenizer:
+    return backend.tokenizer(installed(QWEN))
+
+
+@pytest.fixture
+def templated(tmp_path: Path, models_dir: Path) -> Callable[[str], Tokenizer]:
+    """The tiny model's tokenizer under another chat template."""
+
+    def make(template: str) -> Tokenizer:
+        folder = tmp_path / "model"
+        shutil.copytree(models_dir / QWEN, folder, dirs_exist_ok=True)
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+        return Tokenizer.load(folder, [], render_seconds=0.5)
+
+    return make
+
+
+def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {})
+    text = tokenizer.decode(prompt.tokens)
+    assert text.startswith(
+        "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant"
+    )
+
+
+def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {})
+    opening, history = (tokenizer.decode(prompt.tokens[:end]) for end in prompt.checkpoints)
+    assert opening == "<|im_start|>system\nBe kind.<|im_end|>\n"
+    assert history.endswith("Hi<|im_end|>\n")
+
+
+def test_a_developer_is_the_system_where_the_template_knows_none(templated: Callable[[str], Tokenizer]) -> None:
+    plain = templated("{% for m in messages %}{{ m.role }} {% endfor %}")
+    assert plain.decode(plain.render([Message("developer", "x")], {}).tokens).split() == ["system"]
+    knows = templated("{# developer #}{% for m in messages %}{{ m.role }} {% endfor %}")
+    assert knows.decode(knows.render([Message("developer", "x")], {}).tokens).split() == ["developer"]
+
+
+def test_a_template_that_refuses_is_the_requests_fault(templated: Callable[[str], Tokenizer]) -> None:
+    strict = templated("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(InvalidRequest, match="roles must alternate") as refused:
+        strict.render([Message("user", "x")], {})
+    assert refused.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ messages[9].content.foo.bar }}", "{{ 1 / 0 }}", "{{ ''.__class__.__mro__ }}x{{ 1/0 }}"]
+)
+def test_a_faulty_template_fails_the_request_alone(templated: Callable[[str], Tokenizer], template: str) -> None:
+    with pytest.raises(InvalidRequest):
+        templated(template).render([Message("user", "x")], {})
+
+
+def test_an_endless_template_is_broken_off(
+    templated: Callable[[str], Tokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    started = time.monotonic()
+    with pytest.raises(InvalidRequest, match="longer than"):
+        templated(ENDLESS).render([Message("user", "x")], {})
+    assert time.monotonic() - started < 5
+
+
+def test_a_raw_prompt_must_be_of_this_vocabulary(tokenizer: Tokenizer) -> None:
+    assert tokenizer.tokens([1, 2, 3]) == [1, 2, 3]
+    with pytest.raises(InvalidRequest) as refused:
+        tokenizer.tokens([1, tokenizer.vocabulary_size])
+    assert refused.value.param == "prompt[1]"
+
+
+def test_an_answer_is_detokenized_as_it_is_decoded(tokenizer: Tokenizer) -> None:
+    text = "A naïve café — 日本語 🔥 at 42°"
+    detokenizer = tokenizer.detokenizer()
+    pieces = []
+    for token in tokenizer.encode(text):
+        detokenizer.add_token(token)
+        pieces.append(detokenizer.last_segment)
+    detokenizer.finalize()
+    assert "".join(pieces) + detokenizer.last_segment == text
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_a_missing_tokenizer_is_a_model_that_does_not_load(
+    tmp_path: Path, models_dir: Path, installed: Callable[[str], InstalledModel]
+) -> None:
+    shutil.copytree(models_dir / QWEN, tmp_path / "broken")
+    (tmp_path / "broken" / "tokenizer.json").unlink()
+    with pytest.raises(ModelLoadFailed, match="tokenizer"):
+        Tokenizers().of(replace(installed(QWEN), path=tmp_path / "broken"))
