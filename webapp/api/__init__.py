@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from webapp.api import chat, completions, health, models, pool, requests, settings
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
+from webapp.refusals import wants_json as is_json_path
 
 OPENAI_VERSION = "2020-10-01"
 
@@ -43,10 +44,6 @@ def register(app: Flask) -> None:
     app.register_blueprint(api)
     app.before_request(_note_start)
     app.after_request(_add_headers)
-
-
-def is_json_path(path: str) -> bool:
-    return path == "/health" or path.startswith(("/v1/", "/api/")) or path in ("/v1", "/api")
 
 
 def _note_start() -> None:

@@ -7,6 +7,7 @@ Statuses and headers decide whether a client tries again: 5xx and 429 are retrie
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -23,6 +24,7 @@ from webapp.errors import (
     QueueFull,
     Unavailable,
 )
+from webapp.settings import InvalidSettings
 
 # The first class that fits wins.
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
@@ -46,13 +48,16 @@ _HTTP_CODES = (
 )
 
 
-def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> dict[str, object]:
+def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def body_of(error: HearthError) -> dict[str, object]:
-    """What goes on the wire for `error`, as a reply or inside a stream."""
-    return error_body(str(error), _row(error)[1], error.code, _param(error))
+def body_of(error: HearthError) -> dict[str, Any]:
+    """What goes on the wire for `error`, as a reply or inside a stream. Settings name every field at fault."""
+    body = error_body(str(error), _row(error)[1], error.code, _param(error))
+    if isinstance(error, InvalidSettings):
+        body["error"]["errors"] = dict(error.errors)
+    return body
 
 
 def to_response(error: Exception) -> Response:
@@ -109,5 +114,5 @@ def _internal(status: int) -> Response:
     return _json(error_body(message, "server_error", "internal_error"), status)
 
 
-def _json(body: dict[str, object], status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type="application/json")
