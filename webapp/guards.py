@@ -1,0 +1,87 @@
+"""What stands in front of everything: request ids, the Host and Origin checks, security headers.
+
+WSGI middleware, so that no route, static file or WebSocket can be reached around it. It must not know
+Flask, the server below or what any route does. Why each check exists: docs/server.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from webapp.refusals import Refusal, add_common_headers, new_request_id
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
+_ORIGIN = re.compile(r"https?://(?P<host>[^/@]+)")
+_CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class Guards:
+    """Wraps `application`. `allowed_hosts` are names, for any port, or `name:port`; a callable is asked per request."""
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        allowed_hosts: Iterable[str] | Callable[[], Iterable[str]] = LOOPBACK_HOSTS,
+    ):
+        self._application = application
+        if callable(allowed_hosts):
+            self._allowed_hosts = allowed_hosts
+        else:
+            fixed = frozenset(allowed_hosts)
+            self._allowed_hosts = lambda: fixed
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request_id = environ["hearth.request_id"] = new_request_id()
+        client_request_id = environ.get("HTTP_X_CLIENT_REQUEST_ID", "")
+        if _CLIENT_REQUEST_ID.fullmatch(client_request_id):
+            environ["hearth.client_request_id"] = client_request_id
+
+        refusal = refused_host(environ, self._allowed_hosts()) or refused_origin(environ)
+        if refusal is not None:
+            headers, body = refusal.answer(environ.get("PATH_INFO", ""), request_id)
+            start_response(refusal.status_line, headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+        def start_with_headers(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            return start_response(status, add_common_headers(headers, request_id), *exc_info)
+
+        return self._application(environ, start_with_headers)
+
+
+def refused_host(environ: WSGIEnvironment, allowed_hosts: Iterable[str]) -> Refusal | None:
+    """A page elsewhere may point its own name at this machine (DNS rebinding), but it cannot choose the Host."""
+    host = environ.get("HTTP_HOST", "").lower()
+    match = _HOST.fullmatch(host)
+    if match is None:  # missing, empty, or several joined by a comma
+        return Refusal(400, "invalid_host", "The request must carry exactly one valid Host header.")
+    if {host, match["name"]}.isdisjoint(name.lower() for name in allowed_hosts):
+        return Refusal(403, "host_not_allowed", f"Hearth does not answer to the host name '{match['name']}'.")
+    return None
+
+
+def refused_origin(environ: WSGIEnvironment) -> Refusal | None:
+    """Another site's page may send simple requests and open WebSockets here: CORS stops neither."""
+    if environ["REQUEST_METHOD"] in _SAFE_METHODS and "websocket" not in environ.get("HTTP_UPGRADE", "").lower():
+        return None
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        same = site in ("same-origin", "none")
+    else:
+        origin = environ.get("HTTP_ORIGIN")
+        same = origin is None or _is_origin_of(origin, environ.get("HTTP_HOST", ""))
+    if same:
+        return None
+    return Refusal(403, "origin_not_allowed", "Requests from pages of another site are not allowed.")
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    match = _ORIGIN.fullmatch(origin.lower())
+    return match is not None and match["host"] == host.lower()

@@ -1,0 +1,88 @@
+"""How a request is refused before the application sees it, and the headers that every response carries.
+
+Shared by the guards and by the server's own errors, so that both speak with one voice. Knows the shapes
+of WSGI and of OpenAI's errors; no server, no Flask.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+
+Headers = list[tuple[str, str]]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+SECURITY_HEADERS = (
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(16)}"
+
+
+def wants_json(path: str) -> bool:
+    """JSON for programs, text for pages; decided by the path alone, never negotiated."""
+    path = "/" + path.lstrip("/")
+    return path in ("/v1", "/api", "/health") or path.startswith(("/v1/", "/api/"))
+
+
+def add_common_headers(headers: Headers, request_id: str) -> Headers:
+    """`headers` with what every response carries. A header that the application chose itself stays."""
+    chosen = {name.lower() for name, _ in headers}
+    kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
+    missing = [(name, value) for name, value in SECURITY_HEADERS if name.lower() not in chosen]
+    return [*kept, *missing, ("x-request-id", request_id)]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The answer in place of the application's: a status, a code for programs, a sentence for people."""
+
+    status: int
+    code: str
+    message: str
+
+    @property
+    def status_line(self) -> str:
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+    def answer(self, path: str, request_id: str) -> tuple[Headers, bytes]:
+        if wants_json(path):
+            kind, body = "application/json", self._json()
+        else:
+            kind, body = "text/plain; charset=utf-8", self._text(request_id)
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        return add_common_headers(headers, request_id), body
+
+    def _json(self) -> bytes:
+        error = {"message": self.message, "type": self._type, "param": None, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+    def _text(self, request_id: str) -> bytes:
+        return f"{self.status_line}\n\n{self.message}\n\nRequest {request_id}\n".encode()
+
+    @property
+    def _type(self) -> str:
+        if self.status >= 500:
+            return "server_error"
+        return "permission_error" if self.status == 403 else "invalid_request_error"

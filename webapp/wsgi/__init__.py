@@ -1,0 +1,10 @@
+"""The web server: waitress in this process and on one port, fitted for streams and WebSockets.
+
+The only room that imports waitress. It serves any WSGI application and must not know Flask, the
+engine or what a route does. Limits, guards and the private names it leans on: docs/server.md.
+"""
+
+from webapp.wsgi.limits import Limits
+from webapp.wsgi.server import WebServer
+
+__all__ = ["Limits", "WebServer"]

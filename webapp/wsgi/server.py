@@ -1,0 +1,178 @@
+"""The server itself: one listening socket, one select loop, a crowd of worker threads, a graceful end."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+from waitress.server import TcpWSGIServer
+from waitress.utilities import BadRequest
+
+from webapp.wsgi.channel import Channel
+from webapp.wsgi.limits import Limits, Tuning
+from webapp.wsgi.websockets import WebSockets
+from webapp.wsgi.workers import Workers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_TURN_SECONDS = 0.05  # while draining
+_GOODBYE_SECONDS = 1.0  # for browsers to answer a Close frame
+_LAST_WORDS_SECONDS = 2.0  # for streams to end themselves once the grace is over
+_DESCRIPTORS_TO_SPARE = 256
+
+
+class WebServer:
+    """Serves `application` on one port. Bound once it exists; raises OSError when the port is taken.
+
+    `on_grace_over` is called from the select loop if responses still run when the grace of `stop` is over: whoever
+    feeds them may end them in their own words before their connections are closed.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        host: str,
+        port: int,
+        *,
+        min_threads: int = 8,
+        max_threads: int = 192,
+        max_websockets: int = 256,
+        limits: Limits | None = None,
+        on_grace_over: Callable[[], None] | None = None,
+    ):
+        limits = limits or Limits()
+        _allow_open_files(limits.connections + 2 * max_websockets + _DESCRIPTORS_TO_SPARE)
+        self._workers = Workers(min_threads, max_threads, limits.thread_idle_seconds)
+        self._websockets = WebSockets(max_websockets, limits.websocket_close_seconds)
+        self._listener = Listener(application, Tuning(host, port, limits), self._workers, self._websockets)
+        self._on_grace_over = on_grace_over
+        self._deadline: float | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._listener.effective_host, int(self._listener.effective_port)
+
+    @property
+    def threads(self) -> int:
+        return self._workers.count
+
+    @property
+    def websockets(self) -> int:
+        return len(self._websockets)
+
+    def run(self) -> None:
+        """Serve until `stop`, then drain. The calling thread is the select loop."""
+        self._listener.loop_thread = threading.get_ident()
+        try:
+            while self._deadline is None:
+                self._listener.turn(self._listener.adj.asyncore_loop_timeout)
+            self._drain()
+        finally:
+            self._workers.shutdown(timeout_seconds=1)
+            self._listener.close()
+
+    def stop(self, grace_seconds: float = 10.0) -> None:
+        """Let `run` end; returns at once. Called again it may only shorten the grace."""
+        deadline = time.monotonic() + grace_seconds
+        self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        self._listener.pull_trigger()
+
+    def _drain(self) -> None:
+        self._listener.stop_accepting()
+        self._websockets.say_goodbye()
+        self._turn_until(time.monotonic() + _GOODBYE_SECONDS, lambda: not self._websockets)
+        self._websockets.abort()
+        while not self._is_quiet() and time.monotonic() < (self._deadline or 0):
+            self._listener.turn(_TURN_SECONDS)
+        if not self._is_quiet() and self._on_grace_over is not None:
+            self._on_grace_over()
+            self._turn_until(time.monotonic() + _LAST_WORDS_SECONDS, self._is_quiet)
+        self._listener.abort_all()
+        self._turn_until(time.monotonic() + _TURN_SECONDS, self._is_quiet)
+
+    def _turn_until(self, deadline: float, done: Callable[[], bool]) -> None:
+        while not done() and time.monotonic() < deadline:
+            self._listener.turn(_TURN_SECONDS)
+
+    def _is_quiet(self) -> bool:
+        self._listener.close_idle()
+        return not self._listener.active_channels and not self._websockets
+
+
+class Listener(TcpWSGIServer):
+    channel_class = Channel
+
+    adj: Tuning
+    active_channels: dict[int, Channel]
+
+    def __init__(self, application: WSGIApplication, tuning: Tuning, workers: Workers, websockets: WebSockets):
+        self.websockets = websockets
+        self.loop_thread: int | None = None
+        self._trigger_lock = threading.RLock()  # a signal may come while its own thread holds it
+        self._closed = False
+        sockets: dict[int, Any] = {}
+        try:
+            super().__init__(application, map=sockets, dispatcher=workers, adj=tuning)
+        except OSError:
+            wasyncore.close_all(sockets)
+            raise
+
+    def turn(self, timeout_seconds: float) -> None:
+        wasyncore.loop(timeout_seconds, self.adj.asyncore_use_poll, self._map, count=1)
+
+    def add_task(self, channel: Channel) -> None:
+        request = channel.requests[0]
+        if request.error is None and _is_upgrade(request.headers):
+            if threading.get_ident() == self.loop_thread:
+                channel.wants_upgrade = True  # Channel.received() goes on once parsing is over
+                return
+            request.error = BadRequest("a WebSocket handshake must be alone on its connection.")
+        super().add_task(channel)
+
+    def maintenance(self, now: float) -> None:
+        limits = self.adj.limits
+        idle_seconds = limits.crowded_idle_seconds if self.in_connection_overflow else limits.idle_seconds
+        for channel in list(self.active_channels.values()):
+            channel.check_time(now, idle_seconds)
+
+    def pull_trigger(self) -> None:
+        with self._trigger_lock:  # never write to a descriptor that is somebody else's by now
+            if not self._closed:
+                super().pull_trigger()
+
+    def stop_accepting(self) -> None:
+        self.accepting = False
+        self.del_channel()
+        self.socket.close()
+
+    def close_idle(self) -> None:
+        for channel in list(self.active_channels.values()):
+            channel.close_if_idle()
+
+    def abort_all(self) -> None:
+        for channel in list(self.active_channels.values()):
+            channel.abort()
+
+    def close(self) -> None:
+        with self._trigger_lock:
+            self._closed = True
+            super().close()
+        wasyncore.close_all(self._map)
+
+
+def _is_upgrade(headers: dict[str, str]) -> bool:
+    return "websocket" in headers.get("UPGRADE", "").lower() and "upgrade" in headers.get("CONNECTION", "").lower()
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Programs started from a desktop may open only 256 files: far fewer than there may be connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
