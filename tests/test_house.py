@@ -1,0 +1,87 @@
+"""The limits that keep the code readable, held for every file of the program."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted([*ROOT.glob("webapp/**/*.py"), *ROOT.glob("tools/**/*.py")])
+TOP_LEVEL = {
+    "pyproject.toml", "webapp", "templates", "static", "build.spec", "tests", "Makefile", "README.md", "CHANGELOG.md",
+    "LICENSE", "constraints.txt", "docs", "models", "tools", ".ci", ".gitignore", ".github",
+}  # fmt: skip
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+DEEPEST_NESTING = 4
+# The engine loop (loop, step, load) and admission; the last web boundary is a Flask error handler, not an except.
+CATCH_ALLS = {"webapp/engine/engine.py": 4}
+BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def nesting(node: ast.AST) -> int:
+    """How deep blocks lie in blocks; an elif does not count as deeper."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        chained = isinstance(node, ast.If) and isinstance(child, ast.If) and child in node.orelse
+        deepest = max(deepest, nesting(child) + (isinstance(child, BLOCKS) and not chained))
+    return deepest
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_file_is_short_and_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LONGEST_FILE
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), "the module docstring is missing"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_functions_fit_on_a_screen(path: Path) -> None:
+    for function in functions(path):
+        assert (function.end_lineno or 0) - function.lineno < LONGEST_FUNCTION, function.name
+        assert nesting(function) <= DEEPEST_NESTING, function.name
+
+
+def test_catch_alls_stand_only_where_the_house_allows_them() -> None:
+    found = {}
+    for path in SOURCES:
+        handlers = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ExceptHandler))
+        broad = sum(
+            handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException")
+            for handler in handlers
+        )
+        if broad:
+            found[name(path)] = broad
+    assert found == CATCH_ALLS
+
+
+def test_no_state_hides_in_modules() -> None:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            assert not isinstance(node, ast.Global), f"{name(path)} uses global"
+
+
+def test_the_top_level_is_as_the_house_plans_it() -> None:
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= TOP_LEVEL
+
+
+def test_no_addresses_of_hosts_stand_in_the_pins() -> None:
+    pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert all(line.count("==") == 1 and "://" not in line for line in pins if line.strip())
