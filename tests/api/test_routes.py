@@ -90,7 +90,7 @@ def test_refusals_are_json_with_an_id(http: httpx.Client, method: str, path: str
 
 
 def test_a_form_cannot_ask_for_an_answer(http: httpx.Client, hearth: Hearth) -> None:
-    body = f'{{"model": "{hearth.models[0]}", "messages": [{{"role": "user", "content": "hi"}}]}}'
+    body = f'{{"model": "{hearth.models[0]}", "messages": [{{"role": "user", "content": "hi"}}], "max_tokens": 1}}'
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
         response = http.post("/v1/chat/completions", content=body, headers={"Content-Type": content_type})
         assert response.status_code == 415
