@@ -210,8 +210,8 @@ class Engine:
             return
         if runner is None:
             return
-        for sequence in self._scheduler.next_for(model_id, len(runner.sequences()), self._limits.batch_size):
-            self._admit_one(runner, sequence)
+        while joining := self._scheduler.next_for(model_id, runner.sequences(), self._limits.batch_size):
+            self._admit_one(runner, joining)
 
     def _admit_one(self, runner: Runner, sequence: Sequence) -> None:
         try:

@@ -1,12 +1,18 @@
-"""Who is admitted to the batch, and how long a prefill may hold up running answers."""
+"""Who is admitted to the batch, and when."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from webapp.engine.sequence import Sequence
+
+
+# Waiting for another's prefill pays only when it saves more than a step or two of one's own.
+SHARED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,18 @@ class Scheduler:
         """Ids of the models somebody waits for."""
         return list(self._waiting)
 
-    def next_for(self, model_id: str, running: int, batch_size: int) -> list[Sequence]:
-        """Take out those that may join a batch which `running` sequences are already in."""
+    def next_for(self, model_id: str, batch: Seq[Sequence], batch_size: int) -> Sequence | None:
+        """Take out the next one that may join `batch`; None when it is full or all should wait.
+
+        Who shares a long prefix with a prompt that is being computed waits for it, and is overtaken meanwhile.
+        """
         queue = self._waiting.get(model_id, deque())
-        places = max(0, batch_size - running)
-        taken = [queue.popleft() for _ in range(min(places, len(queue)))]
-        self._drop_if_empty(model_id)
-        return taken
+        if len(batch) >= batch_size:
+            return None
+        chosen = next((sequence for sequence in queue if not follows(sequence, batch)), None)
+        if chosen is not None:
+            self.remove(chosen)
+        return chosen
 
     def take_all(self, model_id: str) -> list[Sequence]:
         """Take out everybody who waits for a model, as when it failed to load."""
@@ -61,3 +72,22 @@ class Scheduler:
     def _drop_if_empty(self, model_id: str) -> None:
         if not self._waiting.get(model_id, True):
             del self._waiting[model_id]
+
+
+def follows(sequence: Sequence, batch: Seq[Sequence]) -> bool:
+    """Whether a prompt in prefill is computing a prefix that this one can reuse as soon as it is done."""
+    leader = sequence.leader
+    if leader is None or leader.state != "prefill" or leader not in batch:
+        sequence.leader = next((other for other in batch if leads(other, sequence)), None)
+    return sequence.leader is not None
+
+
+def leads(other: Sequence, sequence: Sequence) -> bool:
+    if other.state != "prefill":
+        return False
+    return common_prefix(other.prompt.tokens, sequence.prompt.tokens) - other.cached_tokens >= SHARED_TOKENS
+
+
+def common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Length of the common prefix; compares slices, as a loop over long prompts would hold up the engine."""
+    return bisect_left(range(min(len(one), len(other))), True, key=lambda end: one[: end + 1] != other[: end + 1])

@@ -63,3 +63,4 @@ class Sequence:
     state: RequestState = "waiting"
     cached_tokens: int = 0
     completion_tokens: int = 0
+    leader: Sequence | None = None

@@ -113,7 +113,9 @@ class MlxRunner:
         prefilling = sum(sequence.state != "decode" for sequence in self._uids)
         alone = prefilling == len(self._uids)
         chunk = self._chunk_alone if alone else self._chunk_beside
-        self._batch.prefill_step_size = min(prefill_tokens, chunk.tokens // max(1, prefilling) or 1)
+        self._batch.prefill_step_size = min(
+            prefill_tokens, chunk.tokens // min(max(1, prefilling), MOST_PREFILLING) or 1
+        )
         started = time.perf_counter()
         with self._batch.stats() as stats:
             prompts, answers = self._batch.next()
