@@ -110,7 +110,9 @@ class WebSocketTask(WSGITask):
         return environ
 
     def write(self, data: bytes) -> None:
-        if not self.channel.handover.taken:
+        if self.channel.handover.taken:
+            self.content_bytes_written += len(data)  # as far as waitress may know, all is well
+        else:
             self.set_close_on_finish()
             super().write(data)
 
