@@ -12,4 +12,23 @@ MIGRATIONS: tuple[Migration, ...] = (
         # 1: saved settings, each value as JSON
         "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # 2: conversations; turns form a tree, `leaf` is the end of the path that is shown
+        """CREATE TABLE chats (
+            id TEXT PRIMARY KEY, title TEXT NOT NULL, model TEXT NOT NULL, think INTEGER,
+            created REAL NOT NULL, updated REAL NOT NULL, revision INTEGER NOT NULL,
+            leaf INTEGER, deleted REAL) WITHOUT ROWID""",
+        """CREATE TABLE messages (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            chat TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+            parent INTEGER REFERENCES messages (id) ON DELETE CASCADE,
+            role TEXT NOT NULL, content TEXT NOT NULL, reasoning TEXT NOT NULL, model TEXT NOT NULL,
+            status TEXT NOT NULL, error TEXT, created REAL NOT NULL, finish TEXT,
+            prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER,
+            ttft_seconds REAL, tokens_per_second REAL)""",
+        "CREATE INDEX messages_by_chat ON messages (chat, id)",
+        "CREATE INDEX messages_by_parent ON messages (parent)",
+        "CREATE INDEX messages_running ON messages (chat) WHERE status = 'running'",
+        "CREATE INDEX chats_by_time ON chats (updated)",
+    ),
 )

@@ -1,0 +1,142 @@
+// The little that HTML and htmx do not do: what this tab tells the server, keys, scrolling, drafts, copying.
+const one = (selector) => document.querySelector(selector);
+const on = (event, listener, options) => document.addEventListener(event, listener, options);
+
+// Live: say what this tab shows. A revision is good once: later greetings ask for the whole thread.
+let socket;
+function greet() {
+  if (socket?.readyState !== WebSocket.OPEN) return;
+  const { chat, revision } = one("#chat")?.dataset ?? {};
+  socket.send(JSON.stringify({ room: one("#main").dataset.room, chat, revision: Number(revision ?? -1) }));
+  one("#chat")?.removeAttribute("data-revision");
+}
+on("htmx:ws:after:connection", (event) => { socket = event.detail.connection.socket; greet(); });
+
+// Scrolling: follow the answer only while the person is at the bottom.
+let shown, follow = true, lastTop = 0;
+const below = (box) => box.scrollHeight - box.scrollTop - box.clientHeight;
+const grown = new ResizeObserver(() => (follow ? toBottom() : offerJump()));
+const offerJump = () => { one("#jump").hidden = follow || below(one("#scroller")) < 120; };
+function toBottom() {
+  follow = true;
+  const scroller = one("#scroller");
+  if (scroller) scroller.scrollTop = scroller.scrollHeight;
+}
+on("scroll", ({ target }) => {
+  if (target.id !== "scroller") return;
+  if (below(target) < 40) follow = true;
+  else if (target.scrollTop < lastTop) follow = false;
+  lastTop = target.scrollTop;
+  offerJump();
+}, true);
+
+// A conversation came on the page: its draft, its end, its live news.
+const draftKey = () => `draft:${location.pathname === "/chat" ? "new" : one("#chat").dataset.chat}`;
+function arrive() {
+  const chat = one("#chat");
+  if (!chat || chat === shown) return;
+  const again = shown !== undefined;
+  shown = chat;
+  lastTop = 0;
+  grown.disconnect();
+  grown.observe(one("#thread"));
+  one("#text").value ||= localStorage.getItem(draftKey()) ?? "";
+  fit(one("#text"));
+  toBottom();
+  if (!again) return;
+  greet();
+  if (matchMedia("(hover: hover)").matches) one("#text").focus({ preventScroll: true });
+}
+on("DOMContentLoaded", arrive);
+on("htmx:after:swap", arrive);
+
+function fit(textarea) {
+  if (CSS.supports("field-sizing", "content")) return;
+  textarea.style.height = "auto";
+  textarea.style.height = `${textarea.scrollHeight}px`;
+}
+on("input", ({ target }) => {
+  if (target.id !== "text") return;
+  if (target.value) localStorage.setItem(draftKey(), target.value);
+  else localStorage.removeItem(draftKey());
+  fit(target);
+});
+
+// Sending: the text leaves the box only when the server has it.
+const running = () => one("#composer-action")?.dataset.running === "yes";
+on("htmx:before:request", (event) => {
+  if (event.detail.ctx.sourceElement.id !== "composer") return;
+  if (running()) event.preventDefault();
+  else toBottom();
+});
+on("htmx:after:request", ({ detail: { ctx } }) => {
+  if (ctx.response.status >= 400) return;
+  const form = ctx.sourceElement;
+  if (form.dataset?.closes) one(`#${form.dataset.closes}`)?.hidePopover();
+  if (form.id !== "composer") return;
+  const [typed, ...rest] = ctx.request.body.getAll("text");
+  const text = one("#text");
+  localStorage.removeItem("draft:new");
+  localStorage.removeItem(`draft:${one("#chat").dataset.chat}`);
+  if (!rest.length && text.value.startsWith(typed)) text.value = text.value.slice(typed.length);
+  fit(text);
+  one("#notices").replaceChildren();
+  if (socket?.readyState !== WebSocket.OPEN) location.assign(`/chat/${one("#chat").dataset.chat}`);
+});
+on("htmx:error", ({ detail: { ctx } }) => {
+  if (ctx) one("#notices").replaceChildren(one("#offline").content.cloneNode(true));
+});
+on("theme", ({ detail }) => { document.documentElement.dataset.theme = detail.value; });
+
+// Keys. An Enter that ends an input method's composition belongs to the input method, everywhere.
+const writing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+const composing = (event) => event.isComposing || event.keyCode === 229;
+function shortcut(key) {
+  if (key === "/" && one("#search")) {
+    if (!one("#search").checkVisibility()) one("#conversations").showPopover();
+    one("#search").focus();
+  } else if (key === "n") (one("[data-new]") ?? one('.room[href="/chat"]')).click();
+  else if (key === "?") one("#keys").togglePopover();
+  else return false;
+  return true;
+}
+on("keydown", (event) => {
+  if (event.key === "Enter" && composing(event)) {
+    if (event.target.matches("input")) event.preventDefault();
+  } else if (event.key === "Enter" && !event.shiftKey && event.target.id === "text") {
+    event.preventDefault();
+    if (!running() && event.target.value.trim()) one("#composer").requestSubmit();
+  } else if (event.key === "Escape" && running() && !one(":popover-open") && !composing(event)) {
+    one("#act").click();
+  } else if (!event.ctrlKey && !event.metaKey && !event.altKey && !writing(event.target) && shortcut(event.key)) {
+    event.preventDefault();
+  }
+}, true);
+
+// Clicks
+function copied(button) {
+  const use = button.querySelector("use");
+  const [was, is] = use ? [use.getAttribute("href"), use.getAttribute("href").replace("#copy", "#check")] : [button.textContent, "Copied"];
+  const write = (value) => (use ? use.setAttribute("href", value) : button.replaceChildren(value));
+  write(is);
+  one("#announce").textContent = "Copied";
+  setTimeout(() => write(was), 1500);
+}
+on("click", async (event) => {
+  const { target } = event;
+  if (target.closest("#jump")) { toBottom(); one("#text").focus({ preventScroll: true }); }
+  if (target.closest(".dismiss")) target.closest(".notice").remove();
+  if (target.closest("#conversations a") && one("#conversations:popover-open")) one("#conversations").hidePopover();
+  const code = target.closest(".copy-code");
+  if (code && navigator.clipboard) {
+    await navigator.clipboard.writeText(code.closest("figure").querySelector("code").textContent);
+    copied(code);
+  }
+  const answer = target.closest(".copy-answer");
+  if (answer && navigator.clipboard && !event.metaKey && !event.ctrlKey) {
+    event.preventDefault();
+    const text = fetch(answer.href).then((response) => response.blob()).then((blob) => blob.slice(0, blob.size, "text/plain"));
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
+    copied(answer);
+  }
+});

@@ -1,0 +1,310 @@
+"""Live conversations: an answer belongs to the server, not to the tab that asked for it.
+
+Each answer is written by its own thread, into memory for the tabs that watch and into `hearth.db` about
+once a second. No HTML and no flask in here; pages turn what stands here into partials.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from webapp.errors import EngineStopped, HearthError, InvalidRequest
+from webapp.generation import Finish, GenerationRequest, Message, Prefill, Reasoning, Text
+from webapp.store.chats import Chat, ChatRecords, Outcome, Turn
+from webapp.store.database import Database
+from webapp.stream import Stream
+
+SAVE_SECONDS = 1.0
+TITLE_CHARACTERS = 60
+BROKE_OFF = Outcome("failed", error="Hearth failed while writing this answer. The log says why.")
+
+
+class Generator(Protocol):
+    """Whoever answers a request: the router."""
+
+    def generate(self, request: GenerationRequest) -> Stream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation with the turns shown; a running answer carries its text so far."""
+
+    chat: Chat
+    turns: tuple[Turn, ...]
+
+    @property
+    def running(self) -> Turn | None:
+        last = self.turns[-1] if self.turns else None
+        return last if last and last.status == "running" else None
+
+
+class Answer:
+    """An answer being written: one thread writes, anyone reads without a lock."""
+
+    def __init__(self, chat_id: str, turn_id: int, request: GenerationRequest):
+        self.chat_id = chat_id
+        self.turn_id = turn_id
+        self.request = request
+        self.text = ""
+        self.reasoning = ""
+        self.prefill: Prefill | None = None
+        self.stopped = threading.Event()
+        self._stream: Stream | None = None
+
+    def follow(self, stream: Stream) -> Iterator[Text | Reasoning | Prefill | Finish]:
+        """Events of the stream, taken into the text; a stop that came before the stream counts."""
+        self._stream = stream
+        if self.stopped.is_set():
+            stream.close()
+        for event in stream:
+            match event:
+                case Text():
+                    self.text += event.text
+                case Reasoning():
+                    self.reasoning += event.text
+                case Prefill():
+                    self.prefill = event
+            yield event
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self._stream is not None:
+            self._stream.close()
+
+
+class Watch:
+    """One reader waiting for news of the conversation it shows, or of the list."""
+
+    def __init__(self) -> None:
+        self.chat_id: str | None = None
+        self._news = threading.Event()
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def wait(self, timeout: float) -> None:
+        self._news.wait(timeout)
+        self._news.clear()
+
+
+class Chats:
+    """Starts, stops and remembers answers, and tells the watchers."""
+
+    def __init__(self, store: Database, router: Generator):
+        self._records = ChatRecords(store)
+        self._router = router
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._watches: set[Watch] = set()
+        self._closing = False
+        self.list_revision = 0
+        self._records.recover()
+
+    # What is said
+
+    def start(self, chat_id: str, text: str, model: str, think: bool | None = None) -> int:
+        """Store the person's turn and begin the answer to it; the answer's id."""
+        if not text.strip():
+            raise InvalidRequest("Write a message first.", "text")
+        with self._lock:
+            self._refuse_while_running(chat_id)
+            self._records.open(chat_id, _title(text), model, think)
+            turn_id = self._records.add_exchange(chat_id, text, model)
+            self._begin(chat_id, turn_id, model, think)
+        self._changed()
+        return turn_id
+
+    def regenerate(self, turn_id: int, model: str, think: bool | None = None) -> int:
+        """Answer the same question once more; the earlier answer stays as a sibling."""
+        turn = self._records.turn(turn_id)
+        if turn is None or turn.role != "assistant" or turn.parent is None:
+            raise InvalidRequest("There is no such answer in this conversation.", "answer")
+        with self._lock:
+            self._refuse_while_running(turn.chat)
+            new_id = self._records.add_answer(turn.chat, turn.parent, model)
+            self._begin(turn.chat, new_id, model, think)
+        self._changed()
+        return new_id
+
+    def stop(self, chat_id: str) -> bool:
+        """End the running answer and keep its text; False when nothing runs."""
+        answer = self._answers.get(chat_id)
+        if answer is None:
+            return False
+        answer.stop()
+        return True
+
+    # What is shown
+
+    def recent(self, query: str = "", limit: int = 200) -> tuple[Chat, ...]:
+        return self._records.recent(query, limit)
+
+    def thread(self, chat_id: str) -> Thread | None:
+        chat = self._records.find(chat_id)
+        if chat is None:
+            return None
+        turns = tuple(self._with_live_text(turn) for turn in self._records.path(chat_id))
+        return Thread(chat, turns)
+
+    def chat(self, chat_id: str) -> Chat | None:
+        return self._records.find(chat_id)
+
+    def answer(self, chat_id: str) -> Answer | None:
+        """The answer being written in this conversation, if one is."""
+        return self._answers.get(chat_id)
+
+    def show(self, chat_id: str, turn_id: int) -> None:
+        turn = self._records.turn(turn_id)
+        if turn is None or turn.chat != chat_id:
+            raise InvalidRequest("There is no such answer in this conversation.", "answer")
+        self._refuse_while_running(chat_id)
+        self._records.show(chat_id, turn_id)
+        self._changed()
+
+    # Housekeeping
+
+    def rename(self, chat_id: str, title: str) -> None:
+        if not title.strip():
+            raise InvalidRequest("A conversation needs a name.", "title")
+        self._records.rename(chat_id, " ".join(title.split())[:200])
+        self._changed()
+
+    def delete(self, chat_id: str) -> None:
+        self.stop(chat_id)
+        self._records.delete(chat_id)
+        self._changed()
+
+    def restore(self, chat_id: str) -> None:
+        self._records.restore(chat_id)
+        self._changed()
+
+    @contextmanager
+    def watch(self) -> Iterator[Watch]:
+        watch = Watch()
+        with self._lock:
+            self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            with self._lock:
+                self._watches.discard(watch)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """End what runs; its text is kept and marked interrupted."""
+        self._closing = True
+        with self._lock:
+            answers, threads = list(self._answers.values()), list(self._threads.values())
+        for answer in answers:
+            answer.stop()
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # The writing thread
+
+    def _refuse_while_running(self, chat_id: str) -> None:
+        if chat_id in self._answers:
+            raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.", "text")
+
+    def _begin(self, chat_id: str, turn_id: int, model: str, think: bool | None) -> None:
+        options = {} if think is None else {"enable_thinking": think}
+        request = GenerationRequest(
+            id=f"chat-{uuid.uuid4().hex}",
+            model=model,
+            template_options=options,
+            messages=_messages(self._records.path(chat_id)[:-1]),
+        )
+        answer = Answer(chat_id, turn_id, request)
+        thread = threading.Thread(target=self._write, args=(answer,), name=f"answer-{turn_id}", daemon=True)
+        self._answers[chat_id], self._threads[chat_id] = answer, thread
+        thread.start()
+
+    def _write(self, answer: Answer) -> None:
+        outcome = BROKE_OFF
+        try:
+            outcome = self._generate(answer)
+        except EngineStopped:
+            outcome = Outcome("interrupted")
+        except HearthError as error:
+            outcome = Outcome("failed", error=str(error))
+        finally:
+            with self._lock:
+                self._records.finish(answer.chat_id, answer.turn_id, answer.text, answer.reasoning, outcome)
+                del self._answers[answer.chat_id], self._threads[answer.chat_id]
+            self._changed()
+
+    def _generate(self, answer: Answer) -> Outcome:
+        saved = time.monotonic()
+        for event in answer.follow(self._router.generate(answer.request)):
+            if isinstance(event, Finish):
+                return self._outcome(event)
+            self._tell(answer.chat_id)
+            if time.monotonic() - saved >= SAVE_SECONDS:
+                saved = time.monotonic()
+                self._records.save_text(answer.turn_id, answer.text, answer.reasoning)
+        return BROKE_OFF
+
+    def _outcome(self, finish: Finish) -> Outcome:
+        usage, timing = finish.usage, finish.timing
+        cut_off = "interrupted" if self._closing else "stopped"
+        return Outcome(
+            status=cut_off if finish.reason == "cancelled" else "ok",
+            finish=finish.reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            ttft_seconds=timing.ttft_seconds,
+            tokens_per_second=timing.tokens_per_second(usage.completion_tokens),
+        )
+
+    def _with_live_text(self, turn: Turn) -> Turn:
+        answer = self._answers.get(turn.chat)
+        if answer is None or answer.turn_id != turn.id:
+            return turn
+        return replace(turn, content=answer.text, reasoning=answer.reasoning)
+
+    # News
+
+    def _tell(self, chat_id: str) -> None:
+        for watch in self._watching():
+            if watch.chat_id == chat_id:
+                watch.wake()
+
+    def _changed(self) -> None:
+        with self._lock:
+            self.list_revision += 1
+        for watch in self._watching():
+            watch.wake()
+
+    def _watching(self) -> Iterable[Watch]:
+        with self._lock:
+            return tuple(self._watches)
+
+
+def _title(text: str) -> str:
+    """The first words of the first message."""
+    words = " ".join(text.split())
+    if len(words) <= TITLE_CHARACTERS:
+        return words
+    return words[:TITLE_CHARACTERS].rsplit(" ", 1)[0] + "…"
+
+
+def _messages(turns: Iterable[Turn]) -> tuple[Message, ...]:
+    """What the model is told. An answer that failed empty is left out, and the questions around it joined,
+    because many templates refuse two user turns in a row."""
+    messages: list[Message] = []
+    for turn in turns:
+        if turn.role == "assistant" and not turn.content:
+            continue
+        if messages and messages[-1].role == turn.role:
+            messages[-1] = replace(messages[-1], content=f"{messages[-1].content}\n\n{turn.content}")
+        else:
+            messages.append(Message(turn.role, turn.content))
+    return tuple(messages)

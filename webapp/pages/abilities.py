@@ -1,0 +1,49 @@
+"""What a model is good for, in words and as controls of the composer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from webapp.generation import InstalledModel
+
+GUIDE_EXAMPLES = ("What is Hearth?", "How do I add a model?", "Hello, my name is Ada. What can you do?")
+EXAMPLES = (
+    "Explain the difference between a process and a thread, with an everyday comparison.",
+    "Write a Python function that groups a list of words by their first letter.",
+    "Draft a short, friendly mail that moves a meeting from Tuesday to Thursday.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A model as the chat page introduces it."""
+
+    id: str
+    bundled: bool
+    can_think: bool
+    weights_bytes: int
+    context_length: int
+    examples: tuple[str, ...]
+
+
+def about(model: InstalledModel) -> About:
+    return About(
+        model.id,
+        model.bundled,
+        can_think(model.path),
+        model.weights_bytes,
+        model.context_length,
+        GUIDE_EXAMPLES if model.bundled else EXAMPLES,
+    )
+
+
+@lru_cache(maxsize=64)
+def can_think(folder: Path) -> bool:
+    """Whether the chat template knows `enable_thinking`, the name all of today's families use."""
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        file = folder / name
+        if file.is_file() and "enable_thinking" in file.read_text(encoding="utf-8", errors="replace"):
+            return True
+    return False

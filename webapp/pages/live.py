@@ -1,0 +1,61 @@
+"""`/live`: the one WebSocket of a tab. The tab says what it shows; it is sent what changed, as partials."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from flask_sock import Sock
+
+from webapp.pages.frame import server
+from webapp.pages.tab import Tab
+
+COALESCE_SECONDS = 0.045
+STATUS_SECONDS = 1.0
+PING_SECONDS = 25
+LONGEST_MESSAGE_BYTES = 64 * 1024
+
+
+class WakingEvent(threading.Event):
+    """simple_websocket sets one of these when a message or the end arrives; `also` hears of it too.
+
+    Waiting for ever is cut into pieces: simple-websocket 1.1.0 sets the event of a refused message before
+    it marks the socket closed, and a reader that cleared it in between would sleep on.
+    """
+
+    also: Callable[[], None] | None = None
+
+    def set(self) -> None:
+        super().set()
+        if self.also is not None:
+            self.also()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(timeout) if timeout is not None else (super().wait(5.0) or True)
+
+
+def register(app: Flask) -> None:
+    app.config["SOCK_SERVER_OPTIONS"] = {
+        "ping_interval": PING_SECONDS,
+        "event_class": WakingEvent,
+        "max_message_size": LONGEST_MESSAGE_BYTES,
+    }
+    Sock(app).route("/live")(live)
+
+
+def live(socket: Any) -> None:
+    """Runs on the socket's own thread until the tab goes; receive and send then raise ConnectionClosed."""
+    tab = Tab(server())
+    with server().chats.watch() as watch:
+        socket.event.also = watch.wake
+        while True:
+            while (message := socket.receive(timeout=0)) is not None:
+                tab.hear(message)
+                watch.chat_id = tab.chat_id
+            for news in tab.news():
+                socket.send(news)
+            time.sleep(COALESCE_SECONDS)
+            watch.wait(STATUS_SECONDS)

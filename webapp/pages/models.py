@@ -1,0 +1,24 @@
+"""The installed models, as a list to look at."""
+
+from __future__ import annotations
+
+from flask import render_template
+
+from webapp.engine.snapshot import ModelSnapshot
+from webapp.generation import InstalledModel
+from webapp.pages.abilities import About, about
+from webapp.pages.frame import room, server
+from webapp.server import Server
+
+blueprint = room("models")
+
+
+@blueprint.get("/models")
+def show() -> str:
+    return render_template("pages/models.html", rows=model_rows(server()))
+
+
+def model_rows(server: Server) -> list[tuple[InstalledModel, About, ModelSnapshot | None]]:
+    """Every installed model with what the engine says of it, if it knows it."""
+    states = {model.id: model for model in server.engine.snapshot.models}
+    return [(model, about(model), states.get(model.id)) for model in server.catalog.models()]

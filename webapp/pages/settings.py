@@ -1,0 +1,63 @@
+"""The settings page: a form made of the settings table, answered in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import groupby
+
+from flask import Response, make_response, render_template, request
+
+from webapp.errors import InvalidRequest
+from webapp.pages.frame import room, server, wants_partial
+from webapp.settings import InvalidSettings, Row
+
+blueprint = room("settings")
+
+
+@blueprint.get("/settings")
+def show() -> Response:
+    return _form({}, {})
+
+
+@blueprint.post("/settings")
+def save() -> Response:
+    """Save what differs from what is in force; an emptied field goes back to its default."""
+    typed = request.form.to_dict()
+    changed = {
+        row.name: typed[row.name]
+        for row in server().settings.fields()
+        if row.name in typed and typed[row.name].strip() != written(row)
+    }
+    try:
+        effects = server().settings.save(changed)
+    except InvalidSettings as error:
+        return _form(typed, error.errors)
+    except InvalidRequest as error:
+        return _form(typed, {error.param or "": str(error)})
+    return _form({}, {}, saved=tuple(changed), effects=effects)
+
+
+def written(row: Row) -> str:
+    """The value as its control shows it."""
+    if row.value is None:
+        return ""
+    return f"{row.value:g}" if isinstance(row.value, float) else str(row.value)
+
+
+def _form(
+    typed: Mapping[str, str],
+    errors: Mapping[str, str],
+    saved: tuple[str, ...] | None = None,
+    effects: list[str] | None = None,
+) -> Response:
+    rows = server().settings.fields()
+    sections = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.section)]
+    template = "partials/settings.html" if wants_partial() else "pages/settings.html"
+    page = render_template(
+        template, sections=sections, typed=typed, errors=errors, saved=saved, effects=effects or [], written=written
+    )
+    response = make_response(page, 400 if errors else 200)
+    if saved and "theme" in saved:
+        response.headers["HX-Trigger"] = json.dumps({"theme": {"value": server().settings.current.theme}})
+    return response

@@ -1,0 +1,62 @@
+"""How numbers, sizes and days are written on a page."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+GIGABYTE = 1_000_000_000
+MEGABYTE = 1_000_000
+
+
+def size(amount_bytes: float) -> str:
+    """Gigabytes with one decimal; small models in megabytes, so that nothing reads 0.0 GB."""
+    if amount_bytes >= GIGABYTE / 10:
+        return f"{amount_bytes / GIGABYTE:,.1f} GB"
+    return f"{amount_bytes / MEGABYTE:,.1f} MB"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def seconds(duration: float) -> str:
+    if duration < 1:
+        return f"{duration * 1000:.0f} ms"
+    return f"{duration:.1f} s" if duration < 100 else f"{duration:,.0f} s"
+
+
+def rate(tokens_per_second: float) -> str:
+    return f"{tokens_per_second:.1f} tok/s" if tokens_per_second < 10 else f"{tokens_per_second:,.0f} tok/s"
+
+
+def short(model_id: str) -> str:
+    """A model's name as people say it: without the organisation, and a plain word as a name."""
+    name = model_id.rsplit("/", 1)[-1]
+    return name.capitalize() if name.isalpha() and name.islower() else name
+
+
+def day(moment: float, today: date | None = None) -> str:
+    """The heading under which a conversation of that time stands in the list."""
+    today = today or date.today()
+    then = date.fromtimestamp(moment)
+    if then >= today:
+        return "Today"
+    if then == today - timedelta(days=1):
+        return "Yesterday"
+    if then > today - timedelta(days=7):
+        return f"{then:%A}"
+    return f"{then:%B}" if then.year == today.year else f"{then:%B %Y}"
+
+
+def clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"
+
+
+def idle(duration: float) -> str:
+    """How long nothing happened, coarse enough not to flicker."""
+    if duration < 60:
+        return "just used"
+    return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
+
+
+FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, rate, short, day, clock, idle)}
