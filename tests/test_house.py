@@ -58,7 +58,9 @@ def test_functions_fit_on_a_screen(path: Path) -> None:
 def test_catch_alls_stand_only_where_the_house_allows_them() -> None:
     found = {}
     for path in SOURCES:
-        handlers = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ExceptHandler))
+        handlers = (
+            node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ExceptHandler)
+        )
         broad = sum(
             handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException")
             for handler in handlers

@@ -46,7 +46,8 @@ class Router:
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
         )
-        splitter = Splitter(tokenizer.detokenizer(), tokenizer.text_machine(request.stop), prompt.in_reasoning)
+        machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None)
+        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning)
         answer = Answer(sequence, splitter, stop=lambda: self.cancel(request.id), clock=time.monotonic)
         self._engine.submit(sequence)
         return Stream(answer.events(), cancel=lambda: self.cancel(request.id))

@@ -18,12 +18,13 @@ def program_health() -> Response:
 
 @routes.get("/v1/health")
 def engine_health() -> Response:
-    health = server().engine.health()
-    return _report("mlx_server", None if health.ok else health.reason or "The engine does not step.")
+    health, backend = server().engine.health(), server().backend
+    reason = None if health.ok else health.reason or "The engine does not step."
+    return _report("mlx_server", reason, device=backend.device, blas=backend.blas)
 
 
-def _report(app: str, reason: str | None) -> Response:
-    body = {"status": "unhealthy" if reason else "healthy", "app": app, "version": server().version}
+def _report(app: str, reason: str | None, **more: str) -> Response:
+    body = {"status": "unhealthy" if reason else "healthy", "app": app, "version": server().version, **more}
     if reason is None:
         return json_response(body)
     response = json_response(body | {"reason": reason}, 503)

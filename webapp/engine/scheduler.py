@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from webapp.engine.sequence import Sequence
 
-
 # Waiting for another's prefill pays only when it saves more than a step or two of one's own.
 SHARED_TOKENS = 64
 

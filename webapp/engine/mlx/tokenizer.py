@@ -9,6 +9,7 @@ from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import transformers
 from jinja2 import TemplateError
 from mlx_lm.generate import TextStateMachine
 from mlx_lm.tokenizer_utils import TokenizerWrapper
@@ -43,7 +44,6 @@ class Tokenizer:
         self.vocabulary_size = len(wrapper)
         template = wrapper.chat_template or ""
         self._knows_developer = "developer" in template
-        self.can_think = wrapper.has_thinking and ("enable_thinking" in template or "thinking" in template)
 
     @classmethod
     def load(cls, path: Path, eos_ids: Seq[int], render_seconds: float = RENDER_SECONDS) -> Tokenizer:
@@ -59,7 +59,6 @@ class Tokenizer:
         return within(self._render_seconds, lambda: self._render(turns, dict(options)))
 
     def _render(self, turns: Turns, options: dict[str, object]) -> Prompt:
-        options = {"enable_thinking": False, **options}
         text = self._apply(turns, options, add_generation_prompt=True)
         tokens = tuple(self.encode(text))
         start = self._wrapper.think_start
@@ -85,9 +84,14 @@ class Tokenizer:
         return tuple(sorted(end for end in ends if 0 < end < size))
 
     def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
+        # The wrapper turns thinking on unless told otherwise (mlx-lm 0.32): unasked, the model's own default counts.
+        unasked = "enable_thinking" not in options and self._wrapper._chat_template is None
+        tokenizer = self._wrapper._tokenizer if unasked else self._wrapper
         try:
-            return self._wrapper.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=add_generation_prompt, **options
+            return str(
+                tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=add_generation_prompt, **options
+                )
             )
         except TEMPLATE_FAULTS as error:
             raise InvalidRequest(f"The model's chat template refuses these messages: {error}", "messages") from error
@@ -125,10 +129,10 @@ class Tokenizer:
         """A fresh one, for one answer."""
         return self._wrapper.detokenizer
 
-    def text_machine(self, stop: Seq[str]) -> TextStateMachine:
-        """Tells reasoning from answer and ends (state None) at a stop string, which is stripped."""
+    def text_machine(self, stop: Seq[str], thinks: bool) -> TextStateMachine:
+        """Ends (state None) at a stop string, which is stripped; in a chat also tells reasoning from answer."""
         transitions: dict[str, list[tuple[str, str | None]]] = {"normal": [(text, None) for text in stop]}
-        if self._wrapper.has_thinking:
+        if thinks and self._wrapper.has_thinking:
             transitions["normal"].append((self._wrapper.think_start, "reasoning"))
             transitions["reasoning"] = [(self._wrapper.think_end, "normal")]
         return TextStateMachine(transitions)
@@ -171,6 +175,8 @@ class Tokenizers:
     """One tokenizer per model folder, read when first asked for. Thread-safe."""
 
     def __init__(self) -> None:
+        # It warns about every prompt above the context, which Hearth refuses by name.
+        transformers.logging.set_verbosity_error()
         self._known: dict[Path, Tokenizer] = {}
         self._lock = threading.Lock()
 
