@@ -1,0 +1,223 @@
+"""Server efficiency: the server's tokens per second over those of the bare loop, on the same work in the same run.
+
+Server and bare loop are two processes that take turns, each idle while the other works, on a random-weight
+model made on the spot; every prompt is new. A figure is the median over the repetitions, each one a pair.
+
+    python tools/bench/efficiency.py [--size small] [--concurrency 1,4,16] [--repetitions 5] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from webapp.bench import Client, Level, Message, Prompts, concurrencies, cpu_seconds, measure
+
+TOOLS = Path(__file__).resolve().parent.parent
+READY = "Hearth is ready at "
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One repetition: server and bare loop on the same prompts."""
+
+    concurrency: int
+    server_tokens_per_second: float
+    bare_tokens_per_second: float
+    server_ttft_ms: float
+    bare_ttft_ms: float
+    server_itl_ms: float
+    server_cores: float
+    idle_server_cores: float
+    server_cpu_ms_per_token: float
+    bare_cpu_ms_per_token: float
+    cached_tokens: int
+    same_texts: int
+
+    @property
+    def efficiency(self) -> float:
+        return self.server_tokens_per_second / self.bare_tokens_per_second
+
+
+class BareLoop:
+    """The other process: one line in, one line out."""
+
+    def __init__(self, process: subprocess.Popen[str]):
+        self._process = process
+        self._read()
+
+    def answer(self, conversations: list[list[Message]], max_tokens: int) -> dict[str, Any]:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"conversations": conversations, "max_tokens": max_tokens}) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the bare loop ended early")
+        return dict(json.loads(line))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    client: Client
+    server_pid: int
+    bare: BareLoop
+    max_tokens: int
+
+    def pair(self, prompts: Prompts, concurrency: int, server_first: bool) -> Pair:
+        """Both sides on the same new prompts."""
+        conversations = [prompts.questions()[0] for _ in range(concurrency)]
+        if server_first:
+            level = self._serve(conversations)
+            bare, idle_cores = self._loop(conversations)
+        else:
+            bare, idle_cores = self._loop(conversations)
+            level = self._serve(conversations)
+        if bare["prompt_tokens"] != level.prompt_tokens:
+            raise SystemExit(f"prompts of {bare['prompt_tokens']} tokens, in the server {level.prompt_tokens}")
+        expected = concurrency * self.max_tokens
+        if bare["tokens"] != expected or level.completion_tokens != expected or level.errors:
+            raise SystemExit(f"{bare['tokens']} and {level.completion_tokens} of {expected} tokens; {level.errors}")
+        return Pair(
+            concurrency=concurrency,
+            server_tokens_per_second=level.tokens_per_second,
+            bare_tokens_per_second=bare["tokens"] / bare["seconds"],
+            server_ttft_ms=level.ttft_ms.p50,
+            bare_ttft_ms=statistics.median(bare["ttft_seconds"]) * 1000,
+            server_itl_ms=level.itl_ms.p50,
+            server_cores=level.server_cores or 0.0,
+            idle_server_cores=idle_cores,
+            server_cpu_ms_per_token=(level.server_cores or 0.0) * level.seconds * 1000 / expected,
+            bare_cpu_ms_per_token=bare["cpu_seconds"] * 1000 / expected,
+            cached_tokens=level.cached_tokens,
+            same_texts=sum(a == b for a, b in zip(level.texts, bare["texts"], strict=True)),
+        )
+
+    def _serve(self, conversations: list[list[Message]]) -> Level:
+        return measure(self.client, [[[messages]] for messages in conversations], self.server_pid)
+
+    def _loop(self, conversations: list[list[Message]]) -> tuple[dict[str, Any], float]:
+        """The bare loop's answer, and the cores that the idle server took meanwhile."""
+        started, before = time.perf_counter(), cpu_seconds(self.server_pid) or 0.0
+        answer = self.bare.answer(conversations, self.max_tokens)
+        return answer, ((cpu_seconds(self.server_pid) or 0.0) - before) / (time.perf_counter() - started)
+
+
+@contextmanager
+def started(command: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended, politely at first, when the block is left."""
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, **more)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def hearth(models: Path, data: Path) -> Iterator[tuple[str, int]]:
+    """A fresh server that sees only these models; its address and process id."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
+    command = ["-m", "webapp", "serve", "--port", "0", "--strict-port", "--no-browser", "--log-level", "warning"]
+    folders = ["--models-dir", str(models), "--data-dir", str(data)]
+    with started([*command, *folders], env=clean | {"HF_HOME": str(data / "hub")}) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith(READY):
+                yield line.removeprefix(READY).strip(), process.pid
+                return
+        raise SystemExit(f"the server did not start (status {process.wait()})")
+
+
+def compare(arguments: argparse.Namespace, folder: Path) -> list[Pair]:
+    model = folder / "models" / "bench" / arguments.size
+    maker = [str(TOOLS / "tiny_models.py"), str(model), "--architecture", arguments.architecture]
+    subprocess.run([sys.executable, *maker, "--size", arguments.size], check=True, stdout=subprocess.DEVNULL)
+    loop = [str(TOOLS / "bench" / "bare_loop.py"), str(model)]
+    with (
+        hearth(folder / "models", folder / "data") as (url, pid),
+        started(loop, stdin=subprocess.PIPE) as process,
+    ):
+        client = Client(url, f"bench/{arguments.size}", arguments.max_tokens)
+        bench = Bench(client, pid, BareLoop(process), arguments.max_tokens)
+        prompts = Prompts(arguments.prompt, salt=arguments.seed)
+        numbers = concurrencies(arguments.concurrency)
+        for number in numbers:
+            bench.pair(prompts, number, server_first=True)  # warms up both
+        pairs = []
+        for repetition in range(arguments.repetitions):
+            for number in numbers:
+                pairs.append(bench.pair(prompts, number, server_first=repetition % 2 == 0))
+                print(f"  {number:3} clients: {pairs[-1].efficiency:.3f}", file=sys.stderr, flush=True)
+        return pairs
+
+
+def table(pairs: list[Pair]) -> Iterator[dict[str, float]]:
+    """One row of medians per concurrency."""
+    for concurrency in dict.fromkeys(pair.concurrency for pair in pairs):
+        own = [pair for pair in pairs if pair.concurrency == concurrency]
+        efficiencies = [pair.efficiency for pair in own]
+        row = {name: statistics.median(asdict(pair)[name] for pair in own) for name in asdict(own[0])}
+        yield row | {
+            "efficiency": statistics.median(efficiencies),
+            "efficiency_min": min(efficiencies),
+            "efficiency_max": max(efficiencies),
+        }
+
+
+def show(rows: list[dict[str, float]]) -> None:
+    print("         tok/s           efficiency         TTFT ms       CPU ms/token   ITL   idle    same")
+    print("clients  server    bare         (min-max)   server  bare  server  bare    ms  cores    text")
+    for row in rows:
+        print(
+            f"{row['concurrency']:7.0f} {row['server_tokens_per_second']:7.1f} {row['bare_tokens_per_second']:7.1f} "
+            f"{row['efficiency']:7.3f} ({row['efficiency_min']:.2f}-{row['efficiency_max']:.2f}) "
+            f"{row['server_ttft_ms']:8.0f} {row['bare_ttft_ms']:5.0f} "
+            f"{row['server_cpu_ms_per_token']:7.2f} {row['bare_cpu_ms_per_token']:5.2f} {row['server_itl_ms']:5.1f} "
+            f"{row['idle_server_cores']:6.2f} {row['same_texts']:4.0f}/{row['concurrency']:.0f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare the server with the bare BatchGenerator loop.")
+    parser.add_argument("--architecture", default="qwen3")
+    parser.add_argument("--size", default="small")
+    parser.add_argument("--prompt", default="short", choices=("short", "long"))
+    parser.add_argument("--concurrency", default="1,4,16")
+    parser.add_argument("--max-tokens", type=int, default=96)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
+        pairs = compare(arguments, Path(folder))
+    rows = list(table(pairs))
+    show(rows)
+    if arguments.json:
+        report = {"size": arguments.size, "prompt": arguments.prompt, "max_tokens": arguments.max_tokens}
+        repetitions = [asdict(pair) | {"efficiency": pair.efficiency} for pair in pairs]
+        arguments.json.write_text(json.dumps(report | {"levels": rows, "repetitions": repetitions}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
