@@ -6,8 +6,8 @@ const on = (event, listener, options) => document.addEventListener(event, listen
 let socket;
 function greet() {
   if (socket?.readyState !== WebSocket.OPEN) return;
-  const { chat, revision } = one("#chat")?.dataset ?? {};
-  socket.send(JSON.stringify({ room: one("#main").dataset.room, chat, revision: Number(revision ?? -1) }));
+  const { chat, revision = -1, all } = one("#chat")?.dataset ?? {};
+  socket.send(JSON.stringify({ room: one("#main").dataset.room, chat, revision: Number(revision), all: all !== undefined }));
   one("#chat")?.removeAttribute("data-revision");
 }
 on("htmx:ws:after:connection", (event) => { socket = event.detail.connection.socket; greet(); });

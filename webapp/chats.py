@@ -16,7 +16,7 @@ from typing import Protocol
 
 from webapp.errors import EngineStopped, HearthError, InvalidRequest
 from webapp.generation import Finish, GenerationRequest, Message, Prefill, Reasoning, Text
-from webapp.store.chats import Chat, ChatRecords, Outcome, Turn
+from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
 from webapp.store.database import Database
 from webapp.stream import Stream
 
@@ -253,7 +253,7 @@ class Chats:
 
     def _outcome(self, finish: Finish) -> Outcome:
         usage, timing = finish.usage, finish.timing
-        cut_off = "interrupted" if self._closing else "stopped"
+        cut_off: Status = "interrupted" if self._closing else "stopped"
         return Outcome(
             status=cut_off if finish.reason == "cancelled" else "ok",
             finish=finish.reason,

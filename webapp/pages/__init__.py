@@ -2,12 +2,15 @@
 
 from flask import Flask
 
-from webapp.pages import chat, frame, live, models, settings, words
-from webapp.pages.frame import to_response
+from webapp.pages import live, words
+from webapp.pages.chat import blueprint as chat_pages
+from webapp.pages.frame import surroundings, to_response
+from webapp.pages.models import blueprint as model_pages
+from webapp.pages.settings import blueprint as settings_pages
 
 __all__ = ["blueprints", "register", "to_response"]
 
-blueprints = (chat.blueprint, models.blueprint, settings.blueprint)
+blueprints = (chat_pages, model_pages, settings_pages)
 
 
 def register(app: Flask) -> None:
@@ -16,5 +19,5 @@ def register(app: Flask) -> None:
         app.register_blueprint(blueprint)
     for name, filter_ in words.FILTERS.items():
         app.add_template_filter(filter_, name)
-    app.context_processor(frame.surroundings)
+    app.context_processor(surroundings)
     live.register(app)

@@ -15,8 +15,9 @@ from webapp.pages import words
 from webapp.pages.abilities import about
 from webapp.pages.frame import room, server, wants_partial
 from webapp.pages.markdown import render
-from webapp.store.chats import Chat
+from webapp.store.chats import Chat, Turn
 
+LATEST_TURNS = 60
 CHAT_ID = re.compile(r"[\w-]{8,32}")
 
 blueprint = room("chat")
@@ -133,16 +134,25 @@ def thread_values(thread: Thread | None, chat_id: str) -> dict[str, object]:
         "chat": thread.chat if thread else None,
         "chat_id": chat_id,
         "markdown": render,
-        "turns": thread.turns if thread else (),
         "running": thread.running if thread else None,
     }
+
+
+def latest_turns(thread: Thread, everything: bool) -> tuple[Turn, ...]:
+    """The end of a long conversation; its beginning comes on request."""
+    return thread.turns if everything else thread.turns[-LATEST_TURNS:]
 
 
 def _page(thread: Thread | None, draft: str = "", refusal: str = "", deleted: str | None = None) -> Response:
     """The whole page, or only its conversation when htmx asks for that."""
     chat_id = thread.chat.id if thread else secrets.token_urlsafe(9)
     chosen = _model_of(thread.chat) if thread else server().catalog.default
+    everything = "all" in request.args
+    turns = latest_turns(thread, everything) if thread else ()
     values = thread_values(thread, chat_id) | {
+        "turns": turns,
+        "everything": everything,
+        "earlier": len(thread.turns) - len(turns) if thread else 0,
         "models": server().catalog.models(),
         "about": about(chosen),
         "draft": draft,

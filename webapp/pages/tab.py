@@ -10,7 +10,7 @@ from html import escape
 from flask import render_template
 
 from webapp.chats import Answer, Thread
-from webapp.pages.chat import conversation_list, thread_values
+from webapp.pages.chat import conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
 from webapp.pages.words import short
@@ -32,6 +32,7 @@ class Tab:
         self.chat_id: str | None = None
         self._room = ""
         self._known: tuple[int, ...] | None = None
+        self._first = 0
         self._seen = -1
         self._running: int | None = None
         self._following: Following | None = None
@@ -39,7 +40,7 @@ class Tab:
         self._status_at = float("-inf")
 
     def hear(self, message: str | bytes) -> None:
-        """`{"room", "chat", "revision"}`; a revision that is still the newest spares sending the thread."""
+        """`{"room", "chat", "revision", "all"}`; a revision that is still the newest spares sending the thread."""
         try:
             said = json.loads(message)
         except ValueError:
@@ -50,14 +51,16 @@ class Tab:
         self.chat_id = chat_id if isinstance(chat_id, str) else None
         self._room = str(said.get("room", ""))
         self._seen, self._running, self._following, self._last = -1, None, None, {}
-        thread = self._thread()
-        if thread is None:
-            self._known = ()
-        elif thread.chat.revision == said.get("revision"):
-            self._known = tuple(turn.id for turn in thread.turns)
-            self._running = thread.running.id if thread.running else None
-        else:
-            self._known = None
+        self._known, self._first = (), 0
+        if thread := self._thread():
+            self._meet(thread, bool(said.get("all")), thread.chat.revision == said.get("revision"))
+
+    def _meet(self, thread: Thread, everything: bool, current: bool) -> None:
+        """Remember what the page shows already: nothing that can be relied on unless it is current."""
+        turns = latest_turns(thread, everything)
+        self._first = turns[0].id if turns else 0
+        self._known = tuple(turn.id for turn in turns) if current else None
+        self._running = thread.running.id if current and thread.running else None
 
     def news(self) -> Iterator[str]:
         if time.monotonic() - self._status_at >= STATUS_SECONDS:
@@ -106,16 +109,17 @@ class Tab:
 
     def _turns(self, thread: Thread, values: dict[str, object]) -> Iterator[str]:
         """Add and take away turns so that the tab shows exactly the thread's."""
-        ids = tuple(turn.id for turn in thread.turns)
+        shown = tuple(turn for turn in thread.turns if turn.id >= self._first)
+        ids = tuple(turn.id for turn in shown)
         known, self._known = self._known, ids
         if known is None:
-            turns = "".join(_turn(turn, values) for turn in thread.turns)
+            turns = "".join(_turn(turn, values) for turn in shown)
             yield partial("#thread", "innerMorph", turns)
             return
         same = sum(1 for _ in _while_equal(known, ids))
         if gone := known[same:]:
             yield "".join(partial(f"#turn-{turn_id}", "delete") for turn_id in gone)
-        if added := thread.turns[same:]:
+        if added := shown[same:]:
             yield partial("#thread", "beforeend", "".join(_turn(turn, values) for turn in added))
 
     def _ended(self, thread: Thread, values: dict[str, object]) -> Iterator[str]:
