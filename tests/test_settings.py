@@ -160,7 +160,7 @@ def test_none_puts_back_the_default(settings: LayeredSettings, store: SettingsSt
 def test_the_snapshot_is_swapped_whole(settings: LayeredSettings) -> None:
     before = settings.current
     settings.save({"batch_size": 4, "stall_ms": 20})
-    assert (before.batch_size, before.stall_ms) == (32, 50)
+    assert (before.batch_size, before.stall_ms) == (Settings().batch_size, Settings().stall_ms)
     assert (settings.current.batch_size, settings.current.stall_ms) == (4, 20)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.current.port = 1  # type: ignore[misc]

@@ -21,7 +21,7 @@ class Limits:
     batch_size: int = 32
     max_waiting: int = 256
     prefill_tokens: int = 2048
-    stall_seconds: float = 0.05
+    stall_seconds: float = 0.1
     prefix_cache_bytes: int = 1 << 30
 
 

@@ -137,12 +137,26 @@ def test_a_reset_batch_takes_new_sequences(load: Load, installed: Installed) -> 
 
 def test_a_chunk_grows_when_there_is_time_and_shrinks_when_there_is_not() -> None:
     chunk = ChunkSize()
-    chunk.follow(64, seconds=0.001, target_seconds=0.05)
-    assert chunk.tokens == 128
+    first = chunk.tokens
+    chunk.follow(first, seconds=0.001, target_seconds=0.05)
+    assert chunk.tokens == 2 * first
     chunk.follow(10, seconds=0.001, target_seconds=0.05)
-    assert chunk.tokens == 128
-    chunk.follow(128, seconds=1.0, target_seconds=0.05)
-    assert chunk.tokens == 64
-    for _ in range(9):
-        chunk.follow(64, seconds=1.0, target_seconds=0.05)
+    assert chunk.tokens == 2 * first
+    chunk.follow(2 * first, seconds=1.0, target_seconds=0.05)
+    assert first < chunk.tokens < 2 * first
+    for _ in range(20):
+        chunk.follow(chunk.tokens, seconds=1.0, target_seconds=0.05)
     assert chunk.tokens == ChunkSize.SMALLEST
+
+
+def test_a_short_prompt_overtakes_a_long_one(load: Load, installed: Installed) -> None:
+    model, runner = installed(QWEN), load(QWEN)
+    long, short = sequence(model, prompt(1, 3000)), sequence(model, prompt(2, 20))
+    runner.admit(long)
+    runner.step(prefill_tokens=64, stall_seconds=0.05)
+    runner.admit(short)
+    while short.state != "decode":
+        for output in runner.step(prefill_tokens=64, stall_seconds=0.05):
+            done = output.done_tokens is not None and output.done_tokens >= len(output.sequence.prompt.tokens)
+            output.sequence.state = "decode" if done else "prefill"
+    assert long.state == "prefill"

@@ -21,26 +21,28 @@ from webapp.engine.mlx.rows import Row, Rows, Sampled
 from webapp.engine.runner import Output
 from webapp.engine.sequence import Sequence
 
-# A cancelled prefill must be gone within half a second, also when the machine is busy with other things.
-LONGEST_CHUNK_SECONDS = 0.12
-MOST_PREFILLING = 8
+# How many steps of prefill a burst of prompts may take before the first of them answers.
+BURST_STEPS = 4
+# A cancelled prefill must be gone within half a second.
+LONGEST_CHUNK_SECONDS = 0.25
+MOST_PREFILLING = 32
 MOST_DECODING = 256
 
 
 class ChunkSize:
-    """How many prompt tokens fit into a step's time, found by trying: at most doubled or halved at once."""
+    """How many prompt tokens fit into a step's time, found by trying: at most doubled at once."""
 
-    SMALLEST = 16
+    SMALLEST = 32
     LARGEST = 1 << 16
 
     def __init__(self) -> None:
-        self.tokens = 64
+        self.tokens = 128
 
     def follow(self, computed_tokens: int, seconds: float, target_seconds: float) -> None:
         """Learn from a step; one that was short of tokens does not show that more would fit."""
         if computed_tokens < 0.75 * self.tokens and seconds <= target_seconds:
             return
-        scale = min(2.0, max(0.5, target_seconds / max(seconds, 1e-4)))
+        scale = min(2.0, max(0.7, target_seconds / max(seconds, 1e-4)))
         self.tokens = max(self.SMALLEST, min(self.LARGEST, int(self.tokens * scale)))
 
 
@@ -65,6 +67,7 @@ class MlxRunner:
         )
         self._sequences: dict[int, Sequence] = {}
         self._uids: dict[Sequence, int] = {}
+        self._done_tokens: dict[Sequence, int] = {}
 
     def sequences(self) -> Seq[Sequence]:
         return tuple(self._uids)
@@ -110,12 +113,10 @@ class MlxRunner:
         return [list(tokens[start:end]) for start, end in pairwise(cuts) if start < end]
 
     def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
-        prefilling = sum(sequence.state != "decode" for sequence in self._uids)
-        alone = prefilling == len(self._uids)
+        prefilling = [sequence for sequence in self._uids if sequence.state != "decode"]
+        alone = len(prefilling) == len(self._uids)
         chunk = self._chunk_alone if alone else self._chunk_beside
-        self._batch.prefill_step_size = min(
-            prefill_tokens, chunk.tokens // min(max(1, prefilling), MOST_PREFILLING) or 1
-        )
+        self._plan_prefill(prefilling, min(chunk.tokens, prefill_tokens), BURST_STEPS if alone else 1)
         started = time.perf_counter()
         with self._batch.stats() as stats:
             prompts, answers = self._batch.next()
@@ -128,6 +129,21 @@ class MlxRunner:
         outputs = [output for answer in answers for output in self._answered(answer)]
         return outputs + [output for prompt in prompts for output in self._prefilled(prompt)]
 
+    def _plan_prefill(self, prefilling: Seq[Sequence], budget_tokens: int, steps: int) -> None:
+        """Share a step's tokens among the first prompts that fill `steps` of them.
+
+        Two at least, so that a short one overtakes. A burst is computed abreast while nobody decodes: a decode step
+        costs nearly the same for one row as for many, so its rows had better start together.
+        """
+        prompts = total = 0
+        for sequence in prefilling[:MOST_PREFILLING]:
+            total += len(sequence.prompt.tokens) - self._done_tokens.get(sequence, sequence.cached_tokens)
+            prompts += 1
+            if total >= budget_tokens * steps and prompts >= 2:
+                break
+        self._batch.prefill_batch_size = prompts
+        self._batch.prefill_step_size = budget_tokens if total <= budget_tokens else max(1, budget_tokens // prompts)
+
     def _prefilled(self, prompt: Any) -> list[Output]:
         sequence = self._sequences.get(prompt.uid)
         if sequence is None:
@@ -135,6 +151,7 @@ class MlxRunner:
         done, _ = prompt.progress
         if prompt.end_of_segment and not prompt.end_of_prompt:
             self._keep(prompt.uid)
+        self._done_tokens[sequence] = sequence.cached_tokens + done
         return [Output(sequence, done_tokens=sequence.cached_tokens + done)]
 
     def _answered(self, answer: Any) -> list[Output]:
@@ -168,6 +185,7 @@ class MlxRunner:
 
     def _forget(self, sequence: Sequence) -> None:
         self._sequences.pop(self._uids.pop(sequence))
+        self._done_tokens.pop(sequence, None)
 
     def close(self) -> None:
         self._batch.close()
