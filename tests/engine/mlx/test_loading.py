@@ -8,9 +8,9 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 from mlx_lm import convert
-from tiny_models import make_model
 
 from tests.engine.mlx.conftest import answer, sequence
+from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
 from webapp.engine.mlx import device
