@@ -23,11 +23,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quiet import Others, wait_for_quiet
+
 from webapp.bench import Client, Level, Message, Prompts, concurrencies, cpu_seconds, measure
 
 TOOLS = Path(__file__).resolve().parent.parent
 READY = "Hearth is ready at "
 STOP_SECONDS = 20
+# A pair counts when other programs took less than this while it ran.
+QUIET_CORES = 0.15
+MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Pair:
     bare_cpu_ms_per_token: float
     cached_tokens: int
     same_texts: int
+    others_cores: float
 
     @property
     def efficiency(self) -> float:
@@ -57,6 +63,7 @@ class BareLoop:
 
     def __init__(self, process: subprocess.Popen[str]):
         self._process = process
+        self.pid = process.pid
         self._read()
 
     def answer(self, conversations: list[list[Message]], max_tokens: int) -> dict[str, Any]:
@@ -79,16 +86,21 @@ class Bench:
     server_pid: int
     bare: BareLoop
     max_tokens: int
+    patience_seconds: float
 
     def pair(self, prompts: Prompts, concurrency: int, server_first: bool) -> Pair:
         """Both sides on the same new prompts."""
         conversations = [prompts.questions()[0] for _ in range(concurrency)]
+        own = (self.server_pid, self.bare.pid)
+        wait_for_quiet(own, QUIET_CORES, self.patience_seconds)
+        others = Others(own)
         if server_first:
             level = self._serve(conversations)
             bare, idle_cores = self._loop(conversations)
         else:
             bare, idle_cores = self._loop(conversations)
             level = self._serve(conversations)
+        others_cores = others.cores()
         if bare["prompt_tokens"] != level.prompt_tokens:
             raise SystemExit(f"prompts of {bare['prompt_tokens']} tokens, in the server {level.prompt_tokens}")
         expected = concurrency * self.max_tokens
@@ -107,6 +119,7 @@ class Bench:
             bare_cpu_ms_per_token=bare["cpu_seconds"] * 1000 / expected,
             cached_tokens=level.cached_tokens,
             same_texts=sum(a == b for a, b in zip(level.texts, bare["texts"], strict=True)),
+            others_cores=others_cores,
         )
 
     def _serve(self, conversations: list[list[Message]]) -> Level:
@@ -159,26 +172,36 @@ def compare(arguments: argparse.Namespace, folder: Path) -> list[Pair]:
         started(loop, stdin=subprocess.PIPE) as process,
     ):
         client = Client(url, f"bench/{arguments.size}", arguments.max_tokens)
-        bench = Bench(client, pid, BareLoop(process), arguments.max_tokens)
+        bench = Bench(client, pid, BareLoop(process), arguments.max_tokens, arguments.patience)
         prompts = Prompts(arguments.prompt, salt=arguments.seed)
         numbers = concurrencies(arguments.concurrency)
         for number in numbers:
             bench.pair(prompts, number, server_first=True)  # warms up both
-        pairs = []
-        for repetition in range(arguments.repetitions):
-            for number in numbers:
-                pairs.append(bench.pair(prompts, number, server_first=repetition % 2 == 0))
-                print(f"  {number:3} clients: {pairs[-1].efficiency:.3f}", file=sys.stderr, flush=True)
-        return pairs
+        return [pair for number in numbers for pair in repeat(bench, prompts, number, arguments.repetitions)]
+
+
+def repeat(bench: Bench, prompts: Prompts, concurrency: int, repetitions: int) -> Iterator[Pair]:
+    """Until enough pairs were quiet, or the machine was too busy too often."""
+    quiet = 0
+    for attempt in range(MOST_TRIES * repetitions):
+        if quiet == repetitions:
+            return
+        pair = bench.pair(prompts, concurrency, server_first=attempt % 2 == 0)
+        quiet += pair.others_cores < QUIET_CORES
+        shown = f"{concurrency:3} clients: {pair.efficiency:.3f}, other programs took {pair.others_cores:.2f} cores"
+        print(shown, file=sys.stderr, flush=True)
+        yield pair
 
 
 def table(pairs: list[Pair]) -> Iterator[dict[str, float]]:
-    """One row of medians per concurrency."""
+    """One row of medians per concurrency, over the quiet pairs if there are any."""
     for concurrency in dict.fromkeys(pair.concurrency for pair in pairs):
-        own = [pair for pair in pairs if pair.concurrency == concurrency]
+        all_of_it = [pair for pair in pairs if pair.concurrency == concurrency]
+        own = [pair for pair in all_of_it if pair.others_cores < QUIET_CORES] or all_of_it
         efficiencies = [pair.efficiency for pair in own]
         row = {name: statistics.median(asdict(pair)[name] for pair in own) for name in asdict(own[0])}
         yield row | {
+            "pairs": len(own),
             "efficiency": statistics.median(efficiencies),
             "efficiency_min": min(efficiencies),
             "efficiency_max": max(efficiencies),
@@ -186,15 +209,16 @@ def table(pairs: list[Pair]) -> Iterator[dict[str, float]]:
 
 
 def show(rows: list[dict[str, float]]) -> None:
-    print("         tok/s           efficiency         TTFT ms       CPU ms/token   ITL   idle    same")
-    print("clients  server    bare         (min-max)   server  bare  server  bare    ms  cores    text")
+    print("         tok/s           efficiency         TTFT ms       CPU ms/token   ITL   idle   same    pairs others")
+    print("clients  server    bare         (min-max)   server  bare  server  bare    ms  cores   text           cores")
     for row in rows:
         print(
             f"{row['concurrency']:7.0f} {row['server_tokens_per_second']:7.1f} {row['bare_tokens_per_second']:7.1f} "
             f"{row['efficiency']:7.3f} ({row['efficiency_min']:.2f}-{row['efficiency_max']:.2f}) "
             f"{row['server_ttft_ms']:8.0f} {row['bare_ttft_ms']:5.0f} "
             f"{row['server_cpu_ms_per_token']:7.2f} {row['bare_cpu_ms_per_token']:5.2f} {row['server_itl_ms']:5.1f} "
-            f"{row['idle_server_cores']:6.2f} {row['same_texts']:4.0f}/{row['concurrency']:.0f}"
+            f"{row['idle_server_cores']:6.2f} {row['same_texts']:4.0f}/{row['concurrency']:<2.0f} "
+            f"{row['pairs']:7.0f} {row['others_cores']:6.2f}"
         )
 
 
@@ -206,6 +230,7 @@ def main() -> None:
     parser.add_argument("--concurrency", default="1,4,16")
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine, each time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -213,6 +238,8 @@ def main() -> None:
         pairs = compare(arguments, Path(folder))
     rows = list(table(pairs))
     show(rows)
+    if any(row["others_cores"] >= QUIET_CORES for row in rows):
+        print("Other programs were busy all the time: take the ratios with care.")
     if arguments.json:
         report = {"size": arguments.size, "prompt": arguments.prompt, "max_tokens": arguments.max_tokens}
         repetitions = [asdict(pair) | {"efficiency": pair.efficiency} for pair in pairs]
