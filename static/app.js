@@ -81,8 +81,10 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
   if (!rest.length && text.value.startsWith(typed)) text.value = text.value.slice(typed.length);
   fit(text);
   one("#notices").replaceChildren();
-  if (socket?.readyState !== WebSocket.OPEN) location.assign(`/chat/${one("#chat").dataset.chat}`);
+  setTimeout(withoutNews, 1500, one("#chat").dataset.chat);
 });
+// Sent, but nothing can be told about it: the page itself shows the answer.
+const withoutNews = (chat) => socket?.readyState === WebSocket.OPEN || location.assign(`/chat/${chat}`);
 on("htmx:error", ({ detail: { ctx } }) => {
   if (ctx) one("#notices").replaceChildren(one("#offline").content.cloneNode(true));
 });

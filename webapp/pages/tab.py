@@ -117,10 +117,11 @@ class Tab:
             yield partial("#thread", "innerMorph", turns)
             return
         same = sum(1 for _ in _while_equal(known, ids))
-        if gone := known[same:]:
-            yield "".join(partial(f"#turn-{turn_id}", "delete") for turn_id in gone)
+        parts = [partial(f"#turn-{turn_id}", "delete") for turn_id in known[same:]]
         if added := shown[same:]:
-            yield partial("#thread", "beforeend", "".join(_turn(turn, values) for turn in added))
+            parts.append(partial("#thread", "beforeend", "".join(_turn(turn, values) for turn in added)))
+        if parts:
+            yield "".join(parts)
 
     def _ended(self, thread: Thread, values: dict[str, object]) -> Iterator[str]:
         """The whole answer once more: only now are late links and loose lists right."""
