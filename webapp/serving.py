@@ -7,18 +7,18 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from types import FrameType
 
 from webapp.app import create_app
 from webapp.errors import HearthError
 from webapp.guards import Guards
-from webapp.instance import Instance
+from webapp.instance import Instance, Running
 from webapp.paths import DataDir
 from webapp.server import Options, Server
 from webapp.wsgi import WebServer
@@ -53,14 +53,15 @@ def serve(
     except PortTaken as error:
         print(error, file=sys.stderr)
         return PORT_TAKEN_STATUS
+    bell = SignalBell()
     server.start()
     host, port = web.address
     instance.publish(host, port)
-    Shutdown(server, web).on_signals()
-    print(f"Hearth is ready at http://{host}:{port}", flush=True)
+    url = Running(os.getpid(), host, port).url
+    print(f"Hearth is ready at {url}", flush=True)
     if browser:
-        threading.Thread(target=webbrowser.open, args=(f"http://{host}:{port}",), daemon=True).start()
-    web.run()
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+    run_until_signalled(server, web, bell)
     server.close()
     instance.release()
     leave(0)
@@ -99,29 +100,44 @@ def refuse_open_address(host: str) -> None:
         )
 
 
-class Shutdown:
-    """The first signal drains and stops; the second one ends the process at once."""
+def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> None:
+    """Serve; the first signal drains and stops, a second one ends the process at once."""
+    loop = threading.Thread(target=lambda: bell.ring_after(web.run), name="web")
+    loop.start()
+    if bell.wait() == 0:
+        return
+    log.info("stopping")
+    draining = threading.Thread(target=server.drain, args=(GRACE_SECONDS,), daemon=True)
+    draining.start()
+    web.stop(GRACE_SECONDS + 2)
+    if number := bell.wait():
+        os._exit(128 + number)
+    draining.join(1)
 
-    def __init__(self, server: Server, web: WebServer):
-        self._server = server
-        self._web = web
-        self._thread = threading.Thread(target=self._stop, name="shutdown", daemon=True)
 
-    def on_signals(self) -> None:
+class SignalBell:
+    """SIGTERM and SIGINT as bytes on a socket.
+
+    The kernel may hand a signal to any thread, and a Python handler then waits until the main thread
+    leaves its system call; the byte arrives at once.
+    """
+
+    def __init__(self) -> None:
+        self._ear, self._clapper = socket.socketpair()
+        self._clapper.setblocking(False)
+        signal.set_wakeup_fd(self._clapper.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)
+            signal.signal(number, lambda number, frame: None)
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if self._thread.ident is not None:
-            os._exit(128 + number)
-        self._thread.start()
+    def wait(self) -> int:
+        """The number of the next signal, or 0 when `ring_after` rang."""
+        return self._ear.recv(1)[0]
 
-    def _stop(self) -> None:
-        log.info("stopping")
-        draining = threading.Thread(target=self._server.drain, args=(GRACE_SECONDS,), daemon=True)
-        draining.start()
-        self._web.stop(GRACE_SECONDS + 2)
-        draining.join(1)
+    def ring_after(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._clapper.send(b"\0")
 
 
 def write_logs(data: DataDir) -> None:

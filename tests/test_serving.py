@@ -1,0 +1,142 @@
+"""The program as a process: its command line, ready line, lock, signals and exit status."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import QWEN
+
+READY = "Hearth is ready at http://127.0.0.1:"
+Hearths = Callable[..., subprocess.Popen[str]]
+
+
+def hearth(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "webapp", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, **environ}, check=False
+    )
+
+
+@pytest.fixture
+def start(tmp_path: Path, models_dir: Path) -> Iterator[Hearths]:
+    """Starts servers on one data folder, and ends what is left of them."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "webapp", "serve", "--no-browser", "--data-dir", str(tmp_path), *arguments]
+        process = subprocess.Popen(
+            [*command, "--models-dir", str(models_dir)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ},
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=10)
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(READY), line
+    return int(line.removeprefix(READY))
+
+
+def test_from_start_to_stop(start: Hearths, tmp_path: Path) -> None:
+    process = start("--port", "0")
+    port = port_of(process)
+    report = json.loads(hearth("status", "--json", "--data-dir", str(tmp_path)).stdout)
+    assert (report["url"], report["pid"]) == (f"http://127.0.0.1:{port}", process.pid)
+    again = hearth("serve", "--no-browser", "--data-dir", str(tmp_path))
+    assert again.returncode == 1
+    assert f"already running at http://127.0.0.1:{port}" in again.stderr
+    stopped = hearth("stop", "--data-dir", str(tmp_path))
+    assert (stopped.returncode, stopped.stdout) == (0, "Hearth has stopped.\n")
+    assert process.wait(10) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+    assert hearth("status", "--data-dir", str(tmp_path)).returncode == 1
+
+
+def test_the_data_folder_is_the_owners_alone(start: Hearths, tmp_path: Path) -> None:
+    port_of(start("--port", "0"))
+    folders = [tmp_path / "run", tmp_path / "logs"]
+    assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"hearth.db", "lock", "server.json", "hearth.log"} <= {path.name for path in files}
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files), [oct(p.stat().st_mode) for p in files]
+
+
+def test_a_taken_port(start: Hearths, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        strict = start("--port", str(port), "--strict-port")
+        assert strict.wait(30) == 98
+        assert port_of(start("--port", str(port))) > port
+
+
+def test_the_environment_sets_what_the_command_line_does_not(start: Hearths) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert port_of(start(HEARTH_PORT=str(port), HEARTH_STRICT_PORT="1")) == port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--host", "0.0.0.0"), "this machine"), (("--port", "many"), "port"), (("--port", "70000"), "port")],
+)
+def test_a_wrong_start_says_why(start: Hearths, arguments: tuple[str, ...], words: str) -> None:
+    process = start(*arguments)
+    assert process.wait(30) == 2
+    assert process.stderr is not None
+    assert words in process.stderr.read().lower()
+
+
+def begin_stream(port: int, max_tokens: int) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    body = {"model": QWEN, "messages": [{"role": "user", "content": "Go"}], "max_tokens": max_tokens, "stream": True}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    while b'"content":"' not in response.readline():
+        pass
+    return response
+
+
+def test_a_signal_lets_streams_finish(start: Hearths) -> None:
+    process = start("--port", "0")
+    response = begin_stream(port_of(process), max_tokens=400)
+    process.send_signal(signal.SIGTERM)
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    assert process.wait(15) == 0
+
+
+def test_a_second_signal_ends_it_now(start: Hearths) -> None:
+    process = start("--port", "0")
+    response = begin_stream(port_of(process), max_tokens=100_000)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(8) == 128 + signal.SIGINT
+    response.close()
+
+
+def test_the_small_commands(models_dir: Path, tmp_path: Path) -> None:
+    assert hearth("version").stdout.startswith("hearth ")
+    listed = json.loads(hearth("list", "--json", "--models-dir", str(models_dir), HF_HUB_CACHE=str(tmp_path)).stdout)
+    assert QWEN in [model["id"] for model in listed["models"]]
+    assert hearth("stop", "--data-dir", str(tmp_path)).stdout == "Hearth is not running.\n"
+    assert hearth("bogus").returncode == 2
