@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from browsers import find_browser
 from tests.conftest import Hearth
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ANSWER_TOKENS = 1200
 # A refused request is logged by the browser itself; so is a frame that crosses the Close of a tab that goes away.
 EXPECTED = ("status of 4", "received after close", "htmx:ws:error")
@@ -63,9 +62,9 @@ class Tab:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_browser()
     if found is None:
-        pytest.fail(f"No browser is installed: one of {', '.join(NAMES)} is needed.")
+        pytest.fail("The browser tests need an installed Chrome or Chromium.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser

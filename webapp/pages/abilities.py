@@ -8,7 +8,7 @@ from pathlib import Path
 
 from webapp.generation import InstalledModel
 
-GUIDE_EXAMPLES = ("What is Hearth?", "How do I add a model?", "Hello, my name is Ada. What can you do?")
+GUIDE_EXAMPLES = ("What is Hearth?", "How do I connect an OpenAI client?", "Hello, my name is Ada.")
 EXAMPLES = (
     "Explain the difference between a process and a thread, with an everyday comparison.",
     "Write a Python function that groups a list of words by their first letter.",
