@@ -18,9 +18,9 @@ LESSONS_FOR_TOKENIZER = 6000
 SETTINGS = {
     "architectures": ["Qwen3ForCausalLM"],
     "model_type": "qwen3",
-    "hidden_size": 256,
+    "hidden_size": 192,
     "num_hidden_layers": 4,
-    "intermediate_size": 576,
+    "intermediate_size": 512,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 64,
@@ -33,7 +33,7 @@ SETTINGS = {
 }
 # (steps, rows, length): short rows first, because copying is learnt there soonest; long ones for long conversations.
 STAGES = ((500, 24, 96), (1100, 16, 160), (250, 10, 288), (100, 6, 512))
-PEAK_RATE = 2.5e-3
+PEAK_RATE = 3e-3
 
 
 def main() -> None:
@@ -70,6 +70,7 @@ def _load_fast_blas() -> None:
 def _make(out: Path, work: Path, stages: list[tuple[int, int, int]]) -> None:
     """Trains a model and saves it with its tokenizer; checkpoints go to `work`."""
     import mlx.core as mx
+
     from ember.batches import BatchMaker
     from ember.lessons import Lessons
     from ember.saving import save_model, tokenizer_from

@@ -14,6 +14,8 @@ from .lessons import Lessons
 from .tokenizer import END, STOP
 
 PROMPT_WEIGHT = 0.05
+# Rows too short for tools; they come first and teach copying.
+SHORT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class BatchMaker:
         self.empty_thought = tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
 
     def batch(self, rows: int, length: int) -> Batch:
+        self.lessons.copying = 0.5 if length <= SHORT else 0.0
         drawn = [self._row(length) for _ in range(rows)]
         tokens, weights, positions = (np.stack(parts) for parts in zip(*drawn, strict=True))
         return Batch(tokens, weights[:, 1:].astype(np.float32), positions[:, :-1])
@@ -60,7 +63,8 @@ class BatchMaker:
     def _lesson(self, length: int) -> tuple[list[int], list[float]]:
         """A conversation with at least one whole answer in the row."""
         while True:
-            ids = self.tokens_of(*self.lessons.conversation(turns=1 + length // 40))[: length + 1]
+            drawn = self.lessons.conversation(turns=1 + length // 40, tool_share=0.0 if length <= SHORT else 0.3)
+            ids = self.tokens_of(*drawn)[: length + 1]
             weights = self._weights(ids)
             if any(token == self.stop and weight == 1.0 for token, weight in zip(ids, weights, strict=True)):
                 return ids, weights
@@ -81,7 +85,7 @@ class BatchMaker:
     def _jumps(self, ids: list[int], length: int) -> np.ndarray:
         """In a third of the rows turns lie far apart, so that long conversations are not a surprise."""
         jumps = np.zeros(length + 1, dtype=np.int64)
-        if self.rng.random() < 0.33:
+        if length > SHORT and self.rng.random() < 0.25:
             for place in (number for number, token in enumerate(ids) if token == self.start):
                 if self.rng.random() < 0.3:
                     jumps[place:] += self.rng.randint(1, 500)

@@ -153,10 +153,14 @@ REMEMBERED = (
 
 @dataclass
 class Lessons:
-    """Draws exchanges and conversations; `held_out` ones use phrasings and words that training never sees."""
+    """Draws exchanges and conversations; `held_out` ones use phrasings and words that training never sees.
+
+    `copying` is the share of turns that only repeat words: the shortest way to learn to copy at all.
+    """
 
     rng: random.Random
     held_out: bool = False
+    copying: float = 0.0
     guide: tuple[Topic, ...] = field(default_factory=lambda: read_topics(TOPICS_FOLDER / "guide.txt"))
     talk: tuple[Topic, ...] = field(default_factory=lambda: read_topics(TOPICS_FOLDER / "talk.txt"))
 
@@ -256,8 +260,9 @@ class Lessons:
 
     def any_turn(self, known: dict[str, str]) -> Exchange:
         """One exchange of any skill, the ones with more to learn more often."""
-        draw = self.rng.random()
-        if draw < 0.30:
+        if self.rng.random() < self.copying:
+            return self.repeat()
+        if self.rng.random() < 0.30:
             return self._memory(known)
         makers = (self.hearth, self.small_talk, self.fact, self.small_sum, self.unknown, self.repeat, self.counting)
         return self.rng.choices(makers, weights=(34, 15, 11, 8, 11, 11, 4))[0]()

@@ -11,12 +11,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from .lessons import Lessons
 from .tokenizer import END, STOP, TEMPLATE, render, save_tokenizer, train_tokenizer
 
+COMMON_WORDS = 350
+
 
 def tokenizer_from(lessons: Lessons, count: int, settings: dict[str, object], folder: Path) -> PreTrainedTokenizerBase:
     """Learns a tokenizer from some lessons, saves it with the configuration, and opens it as Hearth will."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    texts = (render(template, *lessons.conversation(turns=5)) for _ in range(count))
-    tokenizer = train_tokenizer(texts, int(str(settings["vocab_size"])))
+    texts = [render(template, *lessons.conversation(turns=5)) for _ in range(count)]
+    tokenizer = train_tokenizer(texts, int(str(settings["vocab_size"])), COMMON_WORDS)
     ends = [tokenizer.token_to_id(STOP), tokenizer.token_to_id(END)]
     _write(folder / "config.json", {**settings, "eos_token_id": ends[0], "pad_token_id": ends[1]})
     _write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": ends, "pad_token_id": ends[1]})
