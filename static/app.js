@@ -10,7 +10,12 @@ function greet() {
   socket.send(JSON.stringify({ room: one("#main").dataset.room, chat, revision: Number(revision), all: all !== undefined }));
   one("#chat")?.removeAttribute("data-revision");
 }
-on("htmx:ws:after:connection", (event) => { socket = event.detail.connection.socket; greet(); });
+on("htmx:ws:after:connection", ({ detail }) => {
+  socket = detail.connection.socket;
+  document.body.removeAttribute("data-apart");
+  greet();
+});
+on("htmx:ws:close", () => document.body.toggleAttribute("data-apart", !document.hidden));
 
 // Scrolling: follow the answer only while the person is at the bottom.
 let shown, follow = true, lastTop = 0;
@@ -70,9 +75,14 @@ on("htmx:before:request", (event) => {
   else toBottom();
 });
 on("htmx:after:request", ({ detail: { ctx } }) => {
-  if (ctx.response.status >= 400) return;
+  if (ctx.response.status >= 400) {
+    if (ctx.response.status === 413) complain("That is more than a message can hold (1 MB). Shorten it, then send again.");
+    else if (ctx.response.headers.get("content-type")?.startsWith("text/plain")) complain(ctx.text);
+    return;
+  }
   const form = ctx.sourceElement;
   if (form.dataset?.closes) one(`#${form.dataset.closes}`)?.hidePopover();
+  form.closest?.(".notice")?.remove();
   if (form.id !== "composer") return;
   const [typed, ...rest] = ctx.request.body.getAll("text");
   const text = one("#text");
@@ -81,13 +91,14 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
   if (!rest.length && text.value.startsWith(typed)) text.value = text.value.slice(typed.length);
   fit(text);
   one("#notices").replaceChildren();
-  setTimeout(withoutNews, 1500, one("#chat").dataset.chat);
 });
-// Sent, but nothing can be told about it: the page itself shows the answer.
-const withoutNews = (chat) => socket?.readyState === WebSocket.OPEN || location.assign(`/chat/${chat}`);
-on("htmx:error", ({ detail: { ctx } }) => {
-  if (ctx) one("#notices").replaceChildren(one("#offline").content.cloneNode(true));
-});
+// No answer at all, or one from in front of the pages, which is plain text: say it in a notice.
+function complain(message) {
+  const notice = one("#offline").content.cloneNode(true);
+  if (message) notice.querySelector("p").textContent = message;
+  one("#notices").replaceChildren(notice);
+}
+on("htmx:error", ({ detail: { ctx } }) => ctx && complain());
 on("theme", ({ detail }) => { document.documentElement.dataset.theme = detail.value; });
 
 // Keys. An Enter that ends an input method's composition belongs to the input method, everywhere.

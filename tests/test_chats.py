@@ -93,7 +93,8 @@ def test_a_failure_keeps_the_text_and_says_why(live: Chats, scripted: Scripted, 
     scripted.say("Half an ans")
     scripted.feed(error)
     answer = ended(live).turns[-1]
-    assert (answer.status, answer.content, answer.error) == ("failed", "Half an ans", str(error))
+    assert (answer.status, answer.content) == ("failed", "Half an ans")
+    assert (answer.error or "").startswith(str(error)) and "Choose" in (answer.error or "")
 
 
 def test_stop_keeps_the_text(live: Chats, scripted: Scripted) -> None:

@@ -14,7 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from webapp.errors import EngineStopped, HearthError, InvalidRequest
+from webapp.errors import (
+    ContextLengthExceeded,
+    EngineStopped,
+    HearthError,
+    InvalidRequest,
+    ModelNotFound,
+    OutOfMemory,
+    QueueFull,
+)
 from webapp.generation import Finish, GenerationRequest, Message, Prefill, Reasoning, Text
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
 from webapp.store.database import Database
@@ -22,6 +30,12 @@ from webapp.stream import Stream
 
 SAVE_SECONDS = 1.0
 TITLE_CHARACTERS = 60
+WAY_ON: tuple[tuple[type[HearthError], str], ...] = (
+    (ContextLengthExceeded, "Start a new chat, or choose a model with a longer context."),
+    (ModelNotFound, "Choose another model below."),
+    (OutOfMemory, "Choose a smaller model below."),
+    (QueueFull, "Try again in a moment."),
+)
 BROKE_OFF = Outcome("failed", error="Hearth failed while writing this answer. The log says why.")
 
 
@@ -233,7 +247,8 @@ class Chats:
         except EngineStopped:
             outcome = Outcome("interrupted")
         except HearthError as error:
-            outcome = Outcome("failed", error=str(error))
+            way_on = next((words for kind, words in WAY_ON if isinstance(error, kind)), "")
+            outcome = Outcome("failed", error=f"{error} {way_on}".rstrip())
         finally:
             with self._lock:
                 self._records.finish(answer.chat_id, answer.turn_id, answer.text, answer.reasoning, outcome)

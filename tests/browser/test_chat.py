@@ -190,6 +190,7 @@ def test_rename_delete_undo(tab: Tab) -> None:
     expect(tab.page.locator(".conversation-list a:has-text('Kept well')")).to_have_count(0)
     tab.page.click("text=Undo")
     expect(tab.page.locator("h1")).to_have_text("Kept well")
+    expect(tab.page.locator(".notice")).to_have_count(0)
     expect(tab.page.locator(".conversation-list a[aria-current]")).to_have_text("Kept well")
 
 
