@@ -44,7 +44,7 @@ def main() -> None:
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(1500)
-            page.screenshot(path=folder / f"chat-{scheme}.png", caret="initial")
+            page.screenshot(path=folder / f"chat-{scheme}.png")
         browser.close()
 
 
