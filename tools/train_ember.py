@@ -32,7 +32,7 @@ SETTINGS = {
     "torch_dtype": "bfloat16",
 }
 # (steps, rows, length): short rows first, because copying is learnt there soonest; long ones for long conversations.
-STAGES = ((500, 24, 96), (1100, 16, 160), (250, 10, 288), (100, 6, 512))
+STAGES = ((500, 28, 48), (400, 18, 104), (1250, 12, 168), (60, 5, 400))
 PEAK_RATE = 3e-3
 
 
