@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN
 from tests.engine.mlx.conftest import GREEDY, advance, answer, sequence
-from webapp.engine.mlx.runner import ChunkSize, MlxRunner
+from webapp.engine.mlx.runner import MlxRunner, PrefillSpeed
 from webapp.generation import InstalledModel, SamplingParams
 
 Load = Callable[[str], MlxRunner]
@@ -136,17 +136,17 @@ def test_a_reset_batch_takes_new_sequences(load: Load, installed: Installed) -> 
 
 
 def test_a_chunk_grows_when_there_is_time_and_shrinks_when_there_is_not() -> None:
-    chunk = ChunkSize()
-    first = chunk.tokens
-    chunk.follow(first, seconds=0.001, target_seconds=0.05)
-    assert chunk.tokens == 2 * first
-    chunk.follow(10, seconds=0.001, target_seconds=0.05)
-    assert chunk.tokens == 2 * first
-    chunk.follow(2 * first, seconds=1.0, target_seconds=0.05)
-    assert first < chunk.tokens < 2 * first
-    for _ in range(20):
-        chunk.follow(chunk.tokens, seconds=1.0, target_seconds=0.05)
-    assert chunk.tokens == ChunkSize.SMALLEST
+    speed = PrefillSpeed()
+    first = speed.tokens_in(0.25)
+    speed.learn(first, seconds=0.001, target_seconds=0.25)
+    assert speed.tokens_in(0.25) == 2 * first
+    speed.learn(10, seconds=0.2, target_seconds=0.25)
+    assert speed.tokens_in(0.25) == 2 * first
+    speed.learn(2 * first, seconds=2.0, target_seconds=0.25)
+    assert first < speed.tokens_in(0.25) < 2 * first
+    for _ in range(30):
+        speed.learn(speed.tokens_in(0.25), seconds=2.0, target_seconds=0.25)
+    assert speed.tokens_in(0.25) == PrefillSpeed.SMALLEST_CHUNK
 
 
 def test_a_short_prompt_overtakes_a_long_one(load: Load, installed: Installed) -> None:

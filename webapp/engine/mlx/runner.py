@@ -22,28 +22,31 @@ from webapp.engine.runner import Output
 from webapp.engine.sequence import Sequence
 
 # How many steps of prefill a burst of prompts may take before the first of them answers.
-BURST_STEPS = 6
+BURST_STEPS = 4
 # A cancelled prefill must be gone within half a second.
-LONGEST_CHUNK_SECONDS = 0.15
+LONGEST_CHUNK_SECONDS = 0.25
 MOST_PREFILLING = 32
 MOST_DECODING = 256
 
 
-class ChunkSize:
-    """How many prompt tokens fit into a step's time, found by trying: at most doubled at once."""
+class PrefillSpeed:
+    """How many prompt tokens fit into a span of time, learnt from each step."""
 
-    SMALLEST = 32
-    LARGEST = 1 << 16
+    FIRST_TOKENS_PER_SECOND = 512.0
+    SMALLEST_CHUNK = 32
 
     def __init__(self) -> None:
-        self.tokens = 128
+        self.tokens_per_second = self.FIRST_TOKENS_PER_SECOND
 
-    def follow(self, computed_tokens: int, seconds: float, target_seconds: float) -> None:
-        """Learn from a step; one that was short of tokens does not show that more would fit."""
-        if computed_tokens < 0.75 * self.tokens and seconds <= target_seconds:
+    def tokens_in(self, seconds: float) -> int:
+        return max(self.SMALLEST_CHUNK, int(self.tokens_per_second * seconds))
+
+    def learn(self, tokens: int, seconds: float, target_seconds: float) -> None:
+        """A quick step that was short of tokens tells nothing; one odd step does not count for much."""
+        if tokens < 0.75 * self.tokens_in(target_seconds) and seconds <= target_seconds:
             return
-        scale = min(2.0, max(0.7, target_seconds / max(seconds, 1e-4)))
-        self.tokens = max(self.SMALLEST, min(self.LARGEST, int(self.tokens * scale)))
+        change = tokens / max(seconds, 1e-4) / self.tokens_per_second
+        self.tokens_per_second *= min(2.0, max(0.7, change))
 
 
 class MlxRunner:
@@ -52,8 +55,7 @@ class MlxRunner:
         self._model = model
         self._prefix_cache = PrefixCache()
         self._trimmable = can_trim_prompt_cache(make_prompt_cache(model))
-        self._chunk_alone = ChunkSize()
-        self._chunk_beside = ChunkSize()
+        self._prefill_speed = PrefillSpeed()
         self._decode_seconds = 0.0
         self.reset()
 
@@ -114,26 +116,33 @@ class MlxRunner:
 
     def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
         prefilling = [sequence for sequence in self._uids if sequence.state != "decode"]
-        alone = len(prefilling) == len(self._uids)
-        chunk = self._chunk_alone if alone else self._chunk_beside
-        self._plan_prefill(prefilling, min(chunk.tokens, prefill_tokens), BURST_STEPS if alone else 1)
+        decoding = len(self._uids) - len(prefilling)
+        target_seconds = self._prefill_seconds(len(prefilling), decoding, stall_seconds)
+        budget = min(prefill_tokens, self._prefill_speed.tokens_in(target_seconds))
+        self._plan_prefill(prefilling, budget, BURST_STEPS if len(prefilling) > decoding else 1)
         started = time.perf_counter()
         with self._batch.stats() as stats:
             prompts, answers = self._batch.next()
         seconds = time.perf_counter() - started
         if stats.prompt_tokens:
-            target = LONGEST_CHUNK_SECONDS if alone else min(stall_seconds, LONGEST_CHUNK_SECONDS)
-            chunk.follow(stats.prompt_tokens, seconds if alone else seconds - self._decode_seconds, target)
+            decode_seconds = self._decode_seconds if decoding else 0.0
+            self._prefill_speed.learn(stats.prompt_tokens, seconds - decode_seconds, target_seconds)
         elif answers:
             self._decode_seconds += 0.2 * (seconds - self._decode_seconds)
         outputs = [output for answer in answers for output in self._answered(answer)]
         return outputs + [output for prompt in prompts for output in self._prefilled(prompt)]
 
+    def _prefill_seconds(self, prefilling: int, decoding: int, stall_seconds: float) -> float:
+        """How long this step's prefill may take; twice the allowed pause while more wait than are answered."""
+        if decoding == 0:
+            return LONGEST_CHUNK_SECONDS
+        return min(LONGEST_CHUNK_SECONDS, stall_seconds * (2 if prefilling > decoding else 1))
+
     def _plan_prefill(self, prefilling: Seq[Sequence], budget_tokens: int, steps: int) -> None:
         """Share a step's tokens among the first prompts that fill `steps` of them.
 
-        Two at least, so that a short one overtakes. A burst is computed abreast while nobody decodes: a decode step
-        costs nearly the same for one row as for many, so its rows had better start together.
+        Two at least, so that a short one overtakes. A burst, more prompts than answers, is computed abreast: a decode
+        step costs nearly the same for one row as for many, so its rows had better start together.
         """
         prompts = total = 0
         for sequence in prefilling[:MOST_PREFILLING]:
