@@ -24,7 +24,7 @@ from webapp.engine.sequence import Sequence
 # How many steps of prefill a burst of prompts may take before the first of them answers.
 BURST_STEPS = 4
 # A cancelled prefill must be gone within half a second.
-LONGEST_CHUNK_SECONDS = 0.25
+LONGEST_CHUNK_SECONDS = 0.2
 MOST_PREFILLING = 32
 MOST_DECODING = 256
 
