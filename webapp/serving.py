@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -43,6 +42,7 @@ def serve(
         print(f"Hearth is already running{f' at {running.url}' if running else ''}.", file=sys.stderr)
         return 1
     write_logs(data)
+    threading.excepthook = log_thread_failure
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
@@ -75,7 +75,6 @@ class PortTaken(Exception):
 def listen(server: Server, strict_port: bool) -> WebServer:
     """Bind the configured port, or the next free one. Raises PortTaken."""
     settings = server.settings.current
-    refuse_open_address(settings.host)
     application = Guards(create_app(server))
     tried = range(settings.port, min(settings.port + (1 if strict_port else PORTS_TRIED), 65_536))
     for port in tried:
@@ -85,19 +84,6 @@ def listen(server: Server, strict_port: bool) -> WebServer:
             if error.errno != errno.EADDRINUSE:
                 raise
     raise PortTaken(f"Port {settings.port} is taken{'' if strict_port else f', and so are all up to {tried[-1]}'}.")
-
-
-def refuse_open_address(host: str) -> None:
-    """Without API keys, only this machine may connect. Raises HearthError."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise HearthError(
-            f"Hearth does not listen on {host}: anyone on that network could use it, as there are no API keys yet. "
-            "Use 127.0.0.1."
-        )
 
 
 def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> None:
@@ -146,6 +132,12 @@ def write_logs(data: DataDir) -> None:
     Path(file.baseFilename).chmod(0o600)
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
+
+
+def log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    """A thread that dies says so in the log, not only on a terminal that may not be there."""
+    cause = failure.exc_value or failure.exc_type()
+    log.error("thread %s died", failure.thread.name if failure.thread else "?", exc_info=cause)
 
 
 def leave(status: int) -> None:

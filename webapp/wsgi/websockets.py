@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CLOSE = b"\x88"
 _GOING_AWAY = b"\x88\x02\x03\xe9"  # a Close frame with status 1001
 _ABNORMAL_CLOSURE = 1006
 
@@ -65,6 +66,7 @@ class HandoverSocket:
             with self._lock:
                 if not self._said_goodbye:  # a frame after Close would be a protocol error
                     self.send_all(frame)
+                    self._said_goodbye = frame[:1] == _CLOSE
         except OSError as error:
             self.abort()
             raise PeerGone(str(error)) from error
