@@ -1,0 +1,61 @@
+"""Every setting acts on the running server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conftest import QWEN, Hearth
+from webapp.server import limits
+from webapp.settings import Settings
+
+
+@pytest.fixture
+def settings(hearth: Hearth) -> Iterator[Hearth]:
+    """The shared server; what a test saves is taken back."""
+    yield hearth
+    hearth.server.settings.save(dict.fromkeys(("max_tokens", "temperature", "top_p", "log_level", "batch_size")))
+
+
+def ask(hearth: Hearth, **body: object) -> dict[str, object]:
+    body = {"model": QWEN, "messages": [{"role": "user", "content": "Tell me a story"}], **body}
+    return dict(httpx.post(f"{hearth.base_url}/v1/chat/completions", json=body, timeout=60).json())
+
+
+def text(answer: dict) -> str:
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def test_scheduling_settings_reach_the_engine_in_its_units() -> None:
+    chosen = Settings(batch_size=3, max_waiting=5, prefill_tokens=64, stall_ms=40, prefix_cache_mb=7)
+    engine = limits(chosen)
+    assert (engine.batch_size, engine.max_waiting, engine.prefill_tokens) == (3, 5, 64)
+    assert (engine.stall_seconds, engine.prefix_cache_bytes) == (0.04, 7_000_000)
+
+
+def test_a_saved_limit_is_told_as_an_effect(settings: Hearth) -> None:
+    assert any("limits" in effect for effect in settings.server.settings.save({"batch_size": 7}))
+
+
+def test_max_tokens_ends_answers_that_set_no_limit(settings: Hearth) -> None:
+    settings.server.settings.save({"max_tokens": 5})
+    assert ask(settings)["usage"]["completion_tokens"] == 5
+    assert ask(settings, max_tokens=9)["usage"]["completion_tokens"] == 9
+
+
+def test_the_models_own_recommendation_wins_over_the_servers_default(settings: Hearth) -> None:
+    """The tiny models recommend greedy decoding."""
+    greedy = text(ask(settings, max_tokens=12))
+    settings.server.settings.save({"temperature": 2.0})
+    assert text(ask(settings, max_tokens=12)) == greedy
+    assert text(ask(settings, max_tokens=12, temperature=2.0, seed=1)) != greedy
+
+
+def test_the_log_level_changes_at_once(settings: Hearth) -> None:
+    settings.server.settings.save({"log_level": "error"})
+    assert logging.getLogger().level == logging.ERROR
+    settings.server.settings.save({"log_level": None})
+    assert logging.getLogger().level == logging.INFO
