@@ -3,7 +3,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run test check browser
+.PHONY: install run test check browser app
 
 install: $(STAMP)
 
@@ -25,3 +25,6 @@ browser:
 
 test: check browser
 	$(BIN)/pytest
+
+app: install
+	$(BIN)/pyinstaller --noconfirm --log-level WARN build.spec

@@ -8,13 +8,13 @@ new_enough() {
 
 if command -v uv >/dev/null 2>&1; then
     uv venv --quiet --allow-existing --python '>=3.11' .venv
-    uv pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[test]'
+    uv pip install --quiet --python .venv/bin/python -c constraints.txt -e '.[dev]'
     exit 0
 fi
 for name in $1; do
     if new_enough "$name"; then
         "$name" -m venv .venv
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
         exit 0
     fi
 done

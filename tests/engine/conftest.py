@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 
 import pytest
 
@@ -13,7 +14,7 @@ from webapp.engine.engine import Engine
 from webapp.engine.pool import Pool
 from webapp.engine.runner import Output
 from webapp.engine.scheduler import Limits
-from webapp.engine.sequence import Prompt, Sequence
+from webapp.engine.sequence import Parcel, Prompt, Sequence
 from webapp.generation import InstalledModel, SamplingParams
 
 
@@ -139,6 +140,16 @@ class Bench:
         for _ in range(steps):
             self.clock.now += 0.05
             self.engine.step()
+
+
+def drain(sequence: Sequence) -> list[Parcel]:
+    """All parcels already in the outbox."""
+    parcels: list[Parcel] = []
+    try:
+        while True:
+            parcels.append(sequence.outbox.get_nowait())
+    except Empty:
+        return parcels
 
 
 @pytest.fixture

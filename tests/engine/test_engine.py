@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.conftest import Bench, CountingRunner
-from webapp.engine.output import drain
+from tests.engine.conftest import Bench, CountingRunner, drain
 from webapp.engine.scheduler import Limits
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, OutOfMemory, QueueFull

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from queue import Empty
 from typing import Any, Protocol
 
-from webapp.engine.sequence import End, Failed, Parcel, Progress, Sequence, Token
+from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Timing, Usage
 
 Segments = list[tuple[str | None, str]]
@@ -117,13 +116,3 @@ class Answer:
             duration_seconds=self._clock() - submitted,
         )
         return Finish(reason, usage, timing)
-
-
-def drain(sequence: Sequence) -> list[Parcel]:
-    """All parcels already there; for tests that step the engine by hand."""
-    parcels: list[Parcel] = []
-    try:
-        while True:
-            parcels.append(sequence.outbox.get_nowait())
-    except Empty:
-        return parcels
