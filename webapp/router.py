@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
 from webapp.engine.backend import Backend
@@ -14,6 +15,9 @@ from webapp.errors import ContextLengthExceeded, InvalidRequest
 from webapp.generation import GenerationRequest, InstalledModel, SamplingParams
 from webapp.settings import Settings
 from webapp.stream import Stream
+
+if TYPE_CHECKING:
+    from webapp.engine.mlx.tokenizer import Tokenizer
 
 SERVER_SAMPLING = ("temperature", "top_p")
 
@@ -35,7 +39,7 @@ class Router:
         submitted = time.monotonic()
         model = self._catalog.find(request.model)
         tokenizer = self._backend.tokenizer(model)
-        prompt = self._prompt(request, model)
+        prompt = prompt_of(request, tokenizer, model.context_length)
         settings = self._settings()
         sequence = Sequence(
             id=request.id,
@@ -56,19 +60,18 @@ class Router:
         """End a request wherever it is; False when there is none of that id."""
         return self._engine.cancel(request_id)
 
-    def _prompt(self, request: GenerationRequest, model: InstalledModel) -> Prompt:
-        tokenizer = self._backend.tokenizer(model)
-        param = "messages"
-        if request.prompt is None:
-            prompt = tokenizer.render(request.messages, request.template_options)
-        else:
-            param = "prompt"
-            prompt = Prompt(tuple(tokenizer.tokens(request.prompt)))
-        if not prompt.tokens:
-            raise InvalidRequest("The prompt is empty.", param)
-        if len(prompt.tokens) >= model.context_length:
-            raise ContextLengthExceeded(len(prompt.tokens), model.context_length, param)
-        return prompt
+
+def prompt_of(request: GenerationRequest, tokenizer: Tokenizer, context_length: int) -> Prompt:
+    """The request's prompt as tokens. Raises InvalidRequest and ContextLengthExceeded."""
+    if request.prompt is None:
+        param, prompt = "messages", tokenizer.render(request.messages, request.template_options, context_length)
+    else:
+        param, prompt = "prompt", tokenizer.raw(request.prompt, context_length)
+    if not prompt.tokens:
+        raise InvalidRequest("The prompt is empty.", param)
+    if len(prompt.tokens) >= context_length:
+        raise ContextLengthExceeded(len(prompt.tokens), context_length, param)
+    return prompt
 
 
 def sampling(request: GenerationRequest, model: InstalledModel, settings: Settings) -> SamplingParams:

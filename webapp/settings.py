@@ -168,10 +168,10 @@ class Settings:
         2048, (1, 1_000_000), "Generation", "Answer length", "Where answers end unless a request says.", unit="tokens"
     )
     temperature: float | None = number_or_none(
-        (0, 2), "Generation", "Temperature", "0 always takes the likeliest token; empty leaves it to the model."
+        (0, 2), "Generation", "Temperature", "For models that recommend none; 0 always takes the likeliest token."
     )
     top_p: float | None = number_or_none(
-        (0, 1), "Generation", "Top p", "The share of likeliest tokens to choose from; empty leaves it to the model."
+        (0, 1), "Generation", "Top p", "For models that recommend none; the share of likeliest tokens to choose from."
     )
     theme: str = choice(
         "auto", ("auto", "light", "dark"), "Appearance", "Theme", "Light, dark, or as the system is set."

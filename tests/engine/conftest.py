@@ -12,7 +12,7 @@ import pytest
 
 from webapp.engine.engine import Engine
 from webapp.engine.pool import Pool
-from webapp.engine.runner import Output
+from webapp.engine.runner import Decoded, Finished, Output, Prefilled
 from webapp.engine.scheduler import Limits
 from webapp.engine.sequence import Parcel, Prompt, Sequence
 from webapp.generation import InstalledModel, SamplingParams
@@ -52,23 +52,25 @@ class CountingRunner:
         self.largest_batch = max(self.largest_batch, len(self._next))
 
     def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
-        outputs = []
+        outputs: list[Output] = []
         for sequence, token in list(self._next.items()):
             if token is None:
-                outputs.append(Output(sequence, done_tokens=len(sequence.prompt.tokens)))
+                outputs.append(Prefilled(sequence, len(sequence.prompt.tokens)))
                 self._next[sequence] = sequence.prompt.tokens[-1] + 1
                 continue
             if token == self.BREAKS_BATCH:
                 raise RuntimeError("broken")
-            outputs.append(Output(sequence, token=token))
+            outputs.append(Decoded(sequence, token))
             self._next[sequence] = token + 1
             if sequence.completion_tokens + 1 == sequence.max_tokens:
-                outputs.append(Output(sequence, finish="length"))
+                outputs.append(Finished(sequence, "length"))
                 del self._next[sequence]
         return outputs
 
     def cancel(self, sequence: Sequence) -> None:
-        self._next.pop(sequence, None)
+        if sequence in self._next:
+            del self._next[sequence]
+            self.prefix_cache_bytes += len(sequence.prompt.tokens)
 
     def trim_prefix_cache(self, max_bytes: int) -> None:
         self.prefix_cache_bytes = min(self.prefix_cache_bytes, max_bytes)
@@ -105,6 +107,8 @@ class PlainLoader:
     errors: dict[str, Exception] = field(default_factory=dict)
 
     def estimate_bytes(self, model: InstalledModel) -> int:
+        if model.weights_bytes < 0:
+            raise TypeError("the config makes no sense")
         return model.weights_bytes
 
     def open(self, model: InstalledModel) -> SlowLoading:

@@ -106,6 +106,34 @@ def test_a_failed_load_tells_everybody_why_and_may_be_tried_again(bench: Bench) 
     assert tokens(again) == [21, 22, 23]
 
 
+def test_a_senseless_model_folder_fails_its_own_requests_only(bench: Bench) -> None:
+    senseless = bench.submit(20, model="senseless", weights_bytes=-1)
+    sound = bench.submit(20, model="sound")
+    bench.run()
+    assert isinstance(failure(senseless), ModelLoadFailed)
+    assert tokens(sound) == [21, 22, 23]
+
+
+def test_what_a_cancel_leaves_in_the_prefix_cache_is_within_its_budget(bench: Bench) -> None:
+    bench.engine.configure(Limits(prefix_cache_bytes=1))
+    sequence = bench.submit(20, 21, 22, max_tokens=1000)
+    bench.run(6)
+    bench.engine.cancel(sequence.id)
+    bench.run(1)
+    assert bench.loader.runners["one"].prefix_cache_bytes == 1
+
+
+def test_prefix_caches_of_busy_models_make_room_before_anybody_waits(bench: Bench) -> None:
+    busy = bench.submit(20, model="one", max_tokens=100, weights_bytes=500)
+    bench.run(6)
+    bench.loader.runners["one"].prefix_cache_bytes = 300
+    other = bench.submit(30, model="two", weights_bytes=400)
+    bench.run(8)
+    assert tokens(other) == [31, 32, 33]
+    assert bench.loader.runners["one"].prefix_cache_bytes == 100
+    assert failure(busy) is None
+
+
 def test_several_models_step_in_turn(bench: Bench) -> None:
     one = bench.submit(20, model="one", max_tokens=8)
     two = bench.submit(30, model="two", max_tokens=8)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from webapp.engine.pool import Pool
 from webapp.engine.publisher import Publisher
-from webapp.engine.runner import Output, Runner
+from webapp.engine.runner import Decoded, Finished, Output, Prefilled, Runner
 from webapp.engine.scheduler import Limits, Scheduler
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.engine.snapshot import Health, Snapshot
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 IDLE_WAIT_SECONDS = 0.5
 SILENT_SECONDS = 15.0
+AFTER_FAILURE_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ class Engine:
             if same_model >= self._limits.batch_size + self._limits.max_waiting:
                 raise QueueFull(f"The queue is full: {same_model} requests are running or waiting.")
             self._live[sequence.id] = sequence
-        self._inbox.put(Submit(sequence))
+            self._inbox.put(Submit(sequence))  # under the lock, so that no cancel gets ahead of it
 
     def cancel(self, request_id: str) -> bool:
         """End a request wherever it is; False when there is none of that id."""
@@ -136,13 +137,14 @@ class Engine:
         Returns whether there was anything to do.
         """
         obeyed = self._obey_all()
-        loading = self._load_slice()
+        loading = self._pool.advance()
         for model_id in self._scheduler.models():
             self._admit(model_id)
         with_work = [runner for _, runner in self._pool.runners() if runner.sequences()]
         for runner in with_work:
             self._step(runner)
         busy = bool(obeyed or loading or with_work)
+        self._pool.trim_prefix_caches(self._limits.prefix_cache_bytes)
         self._publisher.publish(self._live.values(), going_idle=not busy)
         self._heartbeat = self._clock()
         return busy
@@ -154,6 +156,7 @@ class Engine:
                     self._await_command()
             except Exception:
                 log.exception("the engine loop failed; it goes on")
+                time.sleep(AFTER_FAILURE_SECONDS)
         self._end_all(EngineStopped("Hearth is shutting down."))
         self._pool.close()
 
@@ -180,7 +183,6 @@ class Engine:
                 self._cancel(request_id)
             case Configure(limits):
                 self._limits = limits
-                self._pool.trim_prefix_caches(limits.prefix_cache_bytes)
                 self._publisher.changed()
             case Stop():
                 self._stopped = True
@@ -193,13 +195,6 @@ class Engine:
             for _, runner in self._pool.runners():
                 self._attempt(runner, partial(runner.cancel, sequence))
         self._end(sequence, "cancelled")
-
-    def _load_slice(self) -> bool:
-        try:
-            return self._pool.advance()
-        except Exception as error:
-            self._pool.fail_loading(error)
-            return True
 
     def _admit(self, model_id: str) -> None:
         try:
@@ -229,8 +224,6 @@ class Engine:
         outputs = self._attempt(runner, partial(runner.step, limits.prefill_tokens, limits.stall_seconds)) or []
         for output in outputs:
             self._deliver(output)
-        if any(output.finish for output in outputs):
-            self._pool.trim_prefix_caches(limits.prefix_cache_bytes)
 
     def _attempt(self, runner: Runner, work: Callable[[], T]) -> T | None:
         """Do something to a batch; if that breaks it, rebuild it, and everyone in it is told."""
@@ -238,22 +231,21 @@ class Engine:
             return work()
         except Exception:
             log.exception("a batch broke; it is rebuilt")
-        broken = runner.sequences()
-        runner.reset()
-        for sequence in broken:
+        for sequence in runner.sequences():
             self._fail(sequence, EngineFailed("The engine failed while computing this answer. Please try again."))
+        runner.reset()
         return None
 
     def _deliver(self, output: Output) -> None:
-        sequence = output.sequence
-        if output.token is not None:
-            sequence.completion_tokens += 1
-            sequence.outbox.put(Token(output.token))
-            self._publisher.count_token()
-        elif output.finish is not None:
-            self._end(sequence, output.finish)
-        elif output.done_tokens is not None:
-            self._report_progress(sequence, output.done_tokens)
+        match output:
+            case Decoded(sequence, token):
+                sequence.completion_tokens += 1
+                sequence.outbox.put(Token(token))
+                self._publisher.count_token()
+            case Finished(sequence, reason):
+                self._end(sequence, reason)
+            case Prefilled(sequence, done_tokens):
+                self._report_progress(sequence, done_tokens)
 
     def _report_progress(self, sequence: Sequence, done_tokens: int) -> None:
         total = len(sequence.prompt.tokens)

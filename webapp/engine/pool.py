@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from webapp.engine.runner import Loader, Loading, Runner
@@ -72,45 +73,62 @@ class Pool:
         Raises OutOfMemory when it can never fit, and the reason of a load that failed.
         """
         resident = self._residents[model_id]
+        if resident.state == "ready":
+            with self._keeping_failure(resident):
+                self._begin(resident)
         if resident.error is not None:
             raise resident.error
-        if resident.state == "ready":
-            resident.estimate_bytes = self._loader.estimate_bytes(resident.model)
-            if self._make_room(resident.estimate_bytes):
-                resident.loading = self._loader.open(resident.model)
-                resident.state = "loading"
         return resident.runner
 
     def advance(self) -> bool:
-        """Do one slice of the oldest load; False when nothing loads. Raises nothing: failures are kept."""
+        """Do one slice of the oldest load; False when nothing loads. `want` raises what went wrong."""
         resident = next((r for r in self._residents.values() if r.loading is not None), None)
         if resident is None or resident.loading is None:
             return False
-        runner = resident.loading.advance()
-        if runner is not None:
-            resident.runner, resident.loading, resident.state = runner, None, "loaded"
-            log.info("loaded %s: %.2f GB", resident.model.id, runner.weights_bytes / GB)
+        with self._keeping_failure(resident):
+            resident.runner = resident.loading.advance()
+            if resident.runner is not None:
+                resident.loading, resident.state = None, "loaded"
+                log.info("loaded %s: %.2f GB", resident.model.id, resident.runner.weights_bytes / GB)
         return True
 
-    def fail_loading(self, error: Exception) -> None:
-        """The load that `advance` was at raised: keep why, for everybody who asks for the model."""
-        resident = next(r for r in self._residents.values() if r.loading is not None)
-        log.warning("loading %s failed: %s", resident.model.id, error)
-        if not isinstance(error, HearthError):
-            error = ModelLoadFailed(f"The model '{resident.model.id}' does not load: {error}")
-        resident.error, resident.loading, resident.state = error, None, "failed"
+    @contextmanager
+    def _keeping_failure(self, resident: Resident) -> Iterator[None]:
+        """A model folder comes from a stranger: whatever it makes go wrong is this model's failure alone."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("loading %s failed: %s", resident.model.id, error)
+            if not isinstance(error, HearthError):
+                error = ModelLoadFailed(f"The model '{resident.model.id}' does not load: {error}")
+            resident.error, resident.loading, resident.state = error, None, "failed"
+
+    def _begin(self, resident: Resident) -> None:
+        """Start loading if there is, or can be made, room."""
+        resident.estimate_bytes = self._loader.estimate_bytes(resident.model)
+        if self._make_room(resident.estimate_bytes):
+            resident.loading = self._loader.open(resident.model)
+            resident.state = "loading"
 
     def _make_room(self, needed_bytes: int) -> bool:
-        """Evict idle models until `needed_bytes` fit; False when running requests must end first."""
+        """Evict idle models, then drop prefix caches, until `needed_bytes` fit.
+
+        False, with nothing evicted, when running requests must end first.
+        """
         if needed_bytes > self.limit_bytes:
             raise OutOfMemory(
                 f"The model needs {needed_bytes / GB:.1f} GB; the memory limit is {self.limit_bytes / GB:.1f} GB."
             )
-        while self.used_bytes + needed_bytes > self.limit_bytes:
-            idle = [r for r in self._residents.values() if r.runner is not None and r.leases == 0]
-            if not idle:
-                return False
-            self._evict(min(idle, key=lambda r: r.last_used))
+        idle = sorted((r for r in self._residents.values() if r.runner and not r.leases), key=lambda r: r.last_used)
+        caches = sum(r.runner.prefix_cache_bytes for r in self._residents.values() if r.runner and r.leases)
+        if self.used_bytes + needed_bytes - sum(r.nbytes for r in idle) - caches > self.limit_bytes:
+            return False
+        for resident in idle:
+            if self.used_bytes + needed_bytes > self.limit_bytes:
+                self._evict(resident)
+        excess = self.used_bytes + needed_bytes - self.limit_bytes
+        if excess > 0:
+            self.trim_prefix_caches(self.prefix_cache_bytes - excess)
         return True
 
     def _evict(self, resident: Resident) -> None:

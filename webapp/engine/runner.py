@@ -14,13 +14,28 @@ from webapp.generation import FinishReason, InstalledModel
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What one step did for one sequence: prompt progress, a token, or (after the last one) its end."""
+class Prefilled:
+    """A sequence's prompt is computed up to `done_tokens`, cached ones included."""
 
     sequence: Sequence
-    done_tokens: int | None = None
-    token: int | None = None
-    finish: FinishReason | None = None
+    done_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    sequence: Sequence
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """After a sequence's last token; the runner has forgotten it."""
+
+    sequence: Sequence
+    reason: FinishReason
+
+
+Output = Prefilled | Decoded | Finished
 
 
 class Runner(Protocol):

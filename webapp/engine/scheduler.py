@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -42,10 +41,6 @@ class Scheduler:
         queue.remove(sequence)
         self._drop_if_empty(sequence.model.id)
         return True
-
-    def waiting(self) -> Iterator[Sequence]:
-        for queue in self._waiting.values():
-            yield from queue
 
     def models(self) -> list[str]:
         """Ids of the models somebody waits for."""

@@ -12,7 +12,7 @@ import pytest
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.runner import MlxRunner
-from webapp.engine.runner import Runner
+from webapp.engine.runner import Decoded, Prefilled, Runner
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.generation import InstalledModel, SamplingParams
 
@@ -59,14 +59,14 @@ def sequence(
     )
 
 
-def advance(runner: MlxRunner, answers: dict[str, list[int]]) -> None:
+def advance(runner: MlxRunner, answers: dict[str, list[int]], prefill_tokens: int = 2048) -> None:
     """One step, noting tokens and states as the engine does."""
-    for output in runner.step(prefill_tokens=2048, stall_seconds=0.05):
-        if output.token is not None:
-            answers.setdefault(output.sequence.id, []).append(output.token)
-        elif output.done_tokens is not None:
-            done = output.done_tokens >= len(output.sequence.prompt.tokens)
-            output.sequence.state = "decode" if done else "prefill"
+    for output in runner.step(prefill_tokens, stall_seconds=0.05):
+        match output:
+            case Decoded(one, token):
+                answers.setdefault(one.id, []).append(token)
+            case Prefilled(one, done_tokens):
+                one.state = "decode" if done_tokens >= len(one.prompt.tokens) else "prefill"
 
 
 def answer(runner: MlxRunner, *sequences: Sequence) -> list[list[int]]:

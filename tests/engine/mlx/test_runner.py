@@ -156,7 +156,5 @@ def test_a_short_prompt_overtakes_a_long_one(load: Load, installed: Installed) -
     runner.step(prefill_tokens=64, stall_seconds=0.05)
     runner.admit(short)
     while short.state != "decode":
-        for output in runner.step(prefill_tokens=64, stall_seconds=0.05):
-            done = output.done_tokens is not None and output.done_tokens >= len(output.sequence.prompt.tokens)
-            output.sequence.state = "decode" if done else "prefill"
+        advance(runner, {}, prefill_tokens=64)
     assert long.state == "prefill"

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import QWEN
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
-from webapp.errors import InvalidRequest, ModelLoadFailed
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed
 from webapp.generation import InstalledModel, Message
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -38,7 +38,7 @@ def templated(tmp_path: Path, models_dir: Path) -> Callable[[str], Tokenizer]:
 
 
 def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None:
-    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {})
+    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {}, 4096)
     text = tokenizer.decode(prompt.tokens)
     assert text.startswith(
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant"
@@ -46,7 +46,7 @@ def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None
 
 
 def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenizer: Tokenizer) -> None:
-    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {})
+    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {}, 4096)
     opening, history = (tokenizer.decode(prompt.tokens[:end]) for end in prompt.checkpoints)
     assert opening == "<|im_start|>system\nBe kind.<|im_end|>\n"
     assert history.endswith("Hi<|im_end|>\n")
@@ -54,15 +54,15 @@ def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenize
 
 def test_a_developer_is_the_system_where_the_template_knows_none(templated: Callable[[str], Tokenizer]) -> None:
     plain = templated("{% for m in messages %}{{ m.role }} {% endfor %}")
-    assert plain.decode(plain.render([Message("developer", "x")], {}).tokens).split() == ["system"]
+    assert plain.decode(plain.render([Message("developer", "x")], {}, 4096).tokens).split() == ["system"]
     knows = templated("{# developer #}{% for m in messages %}{{ m.role }} {% endfor %}")
-    assert knows.decode(knows.render([Message("developer", "x")], {}).tokens).split() == ["developer"]
+    assert knows.decode(knows.render([Message("developer", "x")], {}, 4096).tokens).split() == ["developer"]
 
 
 def test_a_template_that_refuses_is_the_requests_fault(templated: Callable[[str], Tokenizer]) -> None:
     strict = templated("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate") as refused:
-        strict.render([Message("user", "x")], {})
+        strict.render([Message("user", "x")], {}, 4096)
     assert refused.value.param == "messages"
 
 
@@ -71,7 +71,7 @@ def test_a_template_that_refuses_is_the_requests_fault(templated: Callable[[str]
 )
 def test_a_faulty_template_fails_the_request_alone(templated: Callable[[str], Tokenizer], template: str) -> None:
     with pytest.raises(InvalidRequest):
-        templated(template).render([Message("user", "x")], {})
+        templated(template).render([Message("user", "x")], {}, 4096)
 
 
 def test_an_endless_template_is_broken_off(
@@ -80,14 +80,14 @@ def test_an_endless_template_is_broken_off(
 
     started = time.monotonic()
     with pytest.raises(InvalidRequest, match="longer than"):
-        templated(ENDLESS).render([Message("user", "x")], {})
+        templated(ENDLESS).render([Message("user", "x")], {}, 4096)
     assert time.monotonic() - started < 5
 
 
 def test_a_raw_prompt_must_be_of_this_vocabulary(tokenizer: Tokenizer) -> None:
-    assert tokenizer.tokens([1, 2, 3]) == [1, 2, 3]
+    assert tokenizer.raw([1, 2, 3], 4096).tokens == (1, 2, 3)
     with pytest.raises(InvalidRequest) as refused:
-        tokenizer.tokens([1, tokenizer.vocabulary_size])
+        tokenizer.raw([1, tokenizer.vocabulary_size], 4096)
     assert refused.value.param == "prompt[1]"
 
 
@@ -110,3 +110,12 @@ def test_a_missing_tokenizer_is_a_model_that_does_not_load(
     (tmp_path / "broken" / "tokenizer.json").unlink()
     with pytest.raises(ModelLoadFailed, match="tokenizer"):
         Tokenizers().of(replace(installed(QWEN), path=tmp_path / "broken"))
+
+
+def test_what_cannot_fit_is_refused_without_tokenizing_it(tokenizer: Tokenizer) -> None:
+    started = time.monotonic()
+    with pytest.raises(ContextLengthExceeded):
+        tokenizer.raw("a" * 15_000_000, 4096)
+    with pytest.raises(ContextLengthExceeded):
+        tokenizer.render([Message("user", "a" * 15_000_000)], {}, 4096)
+    assert time.monotonic() - started < 10

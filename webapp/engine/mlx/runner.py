@@ -18,7 +18,7 @@ from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
-from webapp.engine.runner import Output
+from webapp.engine.runner import Decoded, Finished, Output, Prefilled
 from webapp.engine.sequence import Sequence
 
 # How many steps of prefill a burst of prompts may take before the first of them answers.
@@ -161,19 +161,19 @@ class MlxRunner:
         if prompt.end_of_segment and not prompt.end_of_prompt:
             self._keep(prompt.uid)
         self._done_tokens[sequence] = sequence.cached_tokens + done
-        return [Output(sequence, done_tokens=sequence.cached_tokens + done)]
+        return [Prefilled(sequence, sequence.cached_tokens + done)]
 
     def _answered(self, answer: Any) -> list[Output]:
         sequence = self._sequences.get(answer.uid)
         if sequence is None:
             return []
-        outputs = []
+        outputs: list[Output] = []
         if answer.finish_reason != "stop":
-            outputs.append(Output(sequence, token=answer.token))
+            outputs.append(Decoded(sequence, answer.token))
         if answer.finish_reason is not None:
             self._forget(sequence)
             self._prefix_cache.store(answer.all_tokens, answer.prompt_cache[:-1])
-            outputs.append(Output(sequence, finish=answer.finish_reason))
+            outputs.append(Finished(sequence, answer.finish_reason))
         return outputs
 
     def _keep(self, uid: int) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import transformers
 from jinja2 import TemplateError
@@ -16,22 +15,17 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from webapp.engine.mlx.config import eos_ids, read_config
+from webapp.engine.mlx.deadline import within
+from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
-from webapp.errors import InvalidRequest, ModelLoadFailed
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed
 from webapp.generation import InstalledModel, Message
 
 RENDER_SECONDS = 2.0
+ENCODE_SECONDS = 10.0
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
-T = TypeVar("T")
 Turns = list[dict[str, Any]]
-
-
-class Detokenizer(Protocol):
-    def add_token(self, token: int) -> None: ...
-    def finalize(self) -> None: ...
-    @property
-    def last_segment(self) -> str: ...
 
 
 class Tokenizer:
@@ -42,6 +36,7 @@ class Tokenizer:
         self._render_seconds = render_seconds
         self.eos_ids = eos_ids
         self.vocabulary_size = len(wrapper)
+        self._longest_token = max(map(len, wrapper.get_vocab()))
         template = wrapper.chat_template or ""
         self._knows_developer = "developer" in template
 
@@ -51,37 +46,56 @@ class Tokenizer:
         wrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=list(eos_ids) or None)
         return cls(wrapper, frozenset(wrapper.eos_token_ids), render_seconds)
 
-    def render(self, messages: Seq[Message], options: Mapping[str, object]) -> Prompt:
-        """Messages through the model's chat template. Raises InvalidRequest(messages) when it refuses them."""
+    def render(self, messages: Seq[Message], options: Mapping[str, object], context_length: int) -> Prompt:
+        """Messages through the model's chat template.
+
+        Raises InvalidRequest(messages) when it refuses them, ContextLengthExceeded(messages) when they cannot fit.
+        """
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
         turns = [self._as_dict(message) for message in messages]
-        return within(self._render_seconds, lambda: self._render(turns, dict(options)))
-
-    def _render(self, turns: Turns, options: dict[str, object]) -> Prompt:
-        text = self._apply(turns, options, add_generation_prompt=True)
-        tokens = tuple(self.encode(text))
-        start = self._wrapper.think_start
+        try:
+            text, beginnings = within(self._render_seconds, lambda: self._texts(turns, dict(options)))
+        except TimeoutError as error:
+            message = f"The model's chat template took longer than {self._render_seconds:g} s."
+            raise InvalidRequest(message, "messages") from error
+        tokens = self._encode(text, context_length, "messages", special=False)
+        # Special tokens stand at the borders of turns, so the rest of a text has the rest of its tokens.
+        ends = {len(tokens) - len(self.encode(text[len(start) :])) for start in beginnings if text.startswith(start)}
+        think = self._wrapper.think_start
         return Prompt(
-            tokens,
-            self._checkpoints(turns, options, text, len(tokens)),
-            in_reasoning=start is not None and text.rstrip().endswith(start),
+            tuple(tokens),
+            tuple(sorted(end for end in ends if 0 < end < len(tokens))),
+            in_reasoning=think is not None and text.rstrip().endswith(think),
         )
 
-    def _checkpoints(self, turns: Turns, options: dict[str, object], text: str, size: int) -> tuple[int, ...]:
-        """Where other prompts will part from this one: after the system message, and before the answer."""
-        ends: set[int] = set()
+    def raw(self, prompt: str | Seq[int], context_length: int) -> Prompt:
+        """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(prompt)."""
+        if isinstance(prompt, str):
+            return Prompt(tuple(self._encode(prompt, context_length, "prompt", special=True)))
+        for index, token in enumerate(prompt):
+            if not 0 <= token < self.vocabulary_size:
+                raise InvalidRequest(f"{token} is not a token of this model.", f"prompt[{index}]")
+        return Prompt(tuple(prompt))
+
+    def _encode(self, text: str, context_length: int, param: str, special: bool) -> list[int]:
+        """Text to ids, unless it is so long that it cannot fit or takes for ever."""
+        fewest = len(text) // self._longest_token
+        if fewest >= context_length:
+            raise ContextLengthExceeded(fewest, context_length, param)
         try:
-            if turns[0]["role"] == "system" and len(turns) > 1:
-                opening = self._apply(turns[:1], options, add_generation_prompt=False)
-                if text.startswith(opening):
-                    ends.add(len(self.encode(opening)))
-            history = self._apply(turns, options, add_generation_prompt=False)
-            if text.startswith(history) and len(history) < len(text):
-                ends.add(size - len(self.encode(text[len(history) :])))
+            return within(ENCODE_SECONDS, lambda: list(self._wrapper.encode(text, add_special_tokens=special)))
+        except TimeoutError as error:
+            raise InvalidRequest(f"Tokenizing took longer than {ENCODE_SECONDS:g} s.", param) from error
+
+    def _texts(self, turns: Turns, options: dict[str, object]) -> tuple[str, list[str]]:
+        """The rendered prompt, and its beginnings that other prompts will share: system message, history."""
+        text = self._apply(turns, options, add_generation_prompt=True)
+        beginnings = [turns[:1]] if turns[0]["role"] == "system" and len(turns) > 1 else []
+        try:
+            return text, [self._apply(part, options, add_generation_prompt=False) for part in [*beginnings, turns]]
         except InvalidRequest:
-            pass  # a template may demand a user turn: then there is no such place
-        return tuple(sorted(end for end in ends if 0 < end < size))
+            return text, []  # a template may demand a user turn: then there is no such place
 
     def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
         # The wrapper turns thinking on unless told otherwise (mlx-lm 0.32): unasked, the model's own default counts.
@@ -109,15 +123,6 @@ class Tokenizer:
             turn["tool_calls"] = [dict(call) for call in message.tool_calls]
         return turn
 
-    def tokens(self, prompt: str | Seq[int]) -> list[int]:
-        """A raw prompt as ids, with what the model wants at its start. Raises InvalidRequest(prompt)."""
-        if isinstance(prompt, str):
-            return list(self._wrapper.encode(prompt))
-        for index, token in enumerate(prompt):
-            if not 0 <= token < self.vocabulary_size:
-                raise InvalidRequest(f"{token} is not a token of this model.", f"prompt[{index}]")
-        return list(prompt)
-
     def encode(self, text: str) -> list[int]:
         """Rendered text as ids: special tokens count where the text holds them, none are added."""
         return list(self._wrapper.encode(text, add_special_tokens=False))
@@ -138,58 +143,26 @@ class Tokenizer:
         return TextStateMachine(transitions)
 
 
-class _Late(BaseException):
-    """Injected into a template that runs too long."""
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Run `work` on a thread of its own, which is broken off after `seconds`.
-
-    A chat template is a program from a model folder; only an exception injected between its
-    bytecodes stops it. Raises InvalidRequest when it is late.
-    """
-    outcome: list[T] = []
-    failure: list[Exception] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except (InvalidRequest, MemoryError) as error:
-            failure.append(error)
-        except _Late:
-            pass
-
-    thread = threading.Thread(target=run, name="render", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Late))
-    if outcome:
-        return outcome[0]
-    if failure:
-        raise InvalidRequest(str(failure[0]) or "The chat template failed.", "messages") from failure[0]
-    raise InvalidRequest(f"The model's chat template took longer than {seconds:g} s.", "messages")
-
-
 class Tokenizers:
     """One tokenizer per model folder, read when first asked for. Thread-safe."""
 
     def __init__(self) -> None:
         # It warns about every prompt above the context, which Hearth refuses by name.
         transformers.logging.set_verbosity_error()
-        self._known: dict[Path, Tokenizer] = {}
+        self._known: dict[tuple[Path, int], Tokenizer] = {}
         self._lock = threading.Lock()
 
     def of(self, model: InstalledModel) -> Tokenizer:
-        if known := self._known.get(model.path):
+        key = (model.path, model.created)
+        if known := self._known.get(key):
             return known
         with self._lock:
-            if model.path not in self._known:
-                self._known[model.path] = self._read(model)
-            return self._known[model.path]
+            if key not in self._known:
+                self._known[key] = self._read(model)
+            return self._known[key]
 
     def _read(self, model: InstalledModel) -> Tokenizer:
         try:
             return Tokenizer.load(model.path, eos_ids(model.path, read_config(model.path)))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except Exception as error:
             raise ModelLoadFailed(f"The tokenizer of '{model.id}' cannot be read: {error}") from error
