@@ -107,6 +107,14 @@ def test_integrity_error_leaves_nothing_locked(database: Database) -> None:
     assert texts(database) == ["once", "next"]
 
 
+def test_an_error_does_not_tell_what_was_written(database: Database) -> None:
+    insert(database, "a secret")
+    with pytest.raises(IntegrityError) as failed:
+        insert(database, "a secret")
+    assert "UNIQUE" in str(failed.value)
+    assert "a secret" not in str(failed.value)
+
+
 def test_exception_rolls_back_the_whole_block(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as tx:
         tx.query("INSERT INTO note (text) VALUES ('half')")

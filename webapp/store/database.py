@@ -38,7 +38,8 @@ class Database:
         self._dataset = dataset.connect(
             f"sqlite:///{path}",
             ensure_schema=False,
-            engine_kwargs={"pool_size": 8, "max_overflow": -1},
+            # Errors reach the log: they must not carry what people wrote.
+            engine_kwargs={"pool_size": 8, "max_overflow": -1, "hide_parameters": True},
             on_connect_statements=[
                 "PRAGMA busy_timeout=10000",
                 "PRAGMA synchronous=NORMAL",
