@@ -43,7 +43,14 @@ def test_before_it_says_anything_a_tab_gets_the_status_only(tab: Tab) -> None:
     assert news(tab) == ""
 
 
-@pytest.mark.parametrize("nonsense", ["", "{", "[]", "null", b"\xff", '{"chat": 7, "revision": {}}', '"x"'])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "", "{", "[]", "null", b"\xff", '"x"', '{"chat": 7, "revision": {}}', '{"chat": "\\ud800-lone-half"}',
+        '{"room": ' + "[" * 60_000, '{"room": ' + "[" * 900 + "]" * 900 + "}", '{"revision": ' + "9" * 60_000 + "}",
+    ],
+    ids=lambda nonsense: repr(nonsense[:20]),
+)  # fmt: skip
 def test_nonsense_is_ignored(tab: Tab, nonsense: str | bytes) -> None:
     tab.hear(nonsense)
     news(tab)

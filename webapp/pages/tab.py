@@ -10,7 +10,7 @@ from html import escape
 from flask import render_template
 
 from webapp.chats import Answer, Thread
-from webapp.pages.chat import conversation_list, latest_turns, thread_values
+from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
 from webapp.pages.words import short
@@ -43,13 +43,13 @@ class Tab:
         """`{"room", "chat", "revision", "all"}`; a revision that is still the newest spares sending the thread."""
         try:
             said = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(said, dict):
             return
-        chat_id = said.get("chat")
-        self.chat_id = chat_id if isinstance(chat_id, str) else None
-        self._room = str(said.get("room", ""))
+        chat_id, room = said.get("chat"), said.get("room")
+        self.chat_id = chat_id if isinstance(chat_id, str) and CHAT_ID.fullmatch(chat_id) else None
+        self._room = room if isinstance(room, str) else ""
         self._seen, self._running, self._following, self._last = -1, None, None, {}
         self._known, self._first = (), 0
         if thread := self._thread():
