@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ class DataDir:
             logs = root / "logs"
         for folder in (root, logs, root / "run"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(folder)
         return cls(root, logs)
 
     @property
@@ -41,3 +44,10 @@ class DataDir:
     @property
     def run(self) -> Path:
         return self.root / "run"
+
+
+def _make_private(folder: Path) -> None:
+    """A folder that was there before may be open to others; somebody else's folder is left as it is."""
+    found = folder.stat()
+    if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
