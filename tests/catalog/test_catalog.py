@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from webapp.catalog.catalog import Catalog, hub_cache
-from webapp.catalog.folders import sampling_of
+from webapp.catalog.folders import model_folders, read_model, sampling_of
 from webapp.errors import ModelNotFound
 
 
@@ -65,6 +67,61 @@ def test_garbage_in_a_folder_is_shown_and_breaks_nothing(tmp_path: Path, empty: 
     (folder / "generation_config.json").write_text("not json")
     found = Catalog(empty, [tmp_path], {"HF_HUB_CACHE": str(empty)}).find("odd")
     assert (found.context_length, found.sampling) == (4096, {})
+
+
+@pytest.mark.parametrize("content", ["[" * 60_000, '{"text_config": "x"}', '{"text_config": [1]}', "\udcff"])
+def test_a_config_of_any_content_breaks_nothing(tmp_path: Path, empty: Path, content: str) -> None:
+    folder = model(tmp_path / "odd")
+    (folder / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert Catalog(empty, [tmp_path], {"HF_HUB_CACHE": str(empty)}).find("odd").context_length == 4096
+
+
+def names(root: Path, cache: Path) -> list[str]:
+    return [found.id for found in Catalog(root / "nothing", [root], {"HF_HUB_CACHE": str(cache)}).models()]
+
+
+def test_a_model_with_weights_that_are_gone_is_not_installed(tmp_path: Path, empty: Path) -> None:
+    model(tmp_path / "whole")
+    (model(tmp_path / "half") / "model-2.safetensors").symlink_to(tmp_path / "gone")
+    cached = model(empty / "models--org--name" / "snapshots" / "new")
+    (cached / "model.safetensors").unlink()
+    (cached / "model.safetensors").symlink_to("../../blobs/gone")
+    model(empty / "models--org--other" / "snapshots" / "new")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    assert names(tmp_path, empty) == ["whole", "org/other"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the superuser reads everything")
+def test_what_may_not_be_read_hides_nothing_else(tmp_path: Path, empty: Path) -> None:
+    model(tmp_path / "open")
+    (model(tmp_path / "weights") / "model.safetensors").chmod(0)
+    closed = [model(tmp_path / "searched"), model(tmp_path / "listed")]
+    inner = model(tmp_path / "vault" / "inner")
+    (tmp_path / "link").symlink_to(inner)
+    closed.append(tmp_path / "vault")
+    for folder, mode in zip(closed, (0o100, 0o400, 0), strict=True):
+        folder.chmod(mode)
+    try:
+        assert names(tmp_path, empty) == ["open"]
+    finally:
+        for folder in closed:
+            folder.chmod(0o700)
+
+
+def test_a_folder_deleted_during_the_look_raises_nothing(tmp_path: Path) -> None:
+    folder = model(tmp_path / "going")
+    found = model_folders(tmp_path)
+    model_id, path = next(found)
+    shutil.rmtree(folder)
+    assert (read_model(model_id, path, bundled=False).weights_bytes, list(found)) == (0, [])
+
+
+def test_a_cache_without_a_readable_reference_uses_the_newest_snapshot(tmp_path: Path, empty: Path) -> None:
+    repo = tmp_path / "models--org--name"
+    model(repo / "snapshots" / "only")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_bytes(b"\xff\xfe")
+    assert names(empty, tmp_path) == ["org/name"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,34 +41,52 @@ def current_snapshot(repo: Path) -> Path | None:
         named = repo / "snapshots" / (repo / "refs" / "main").read_text("utf-8").strip()
         if named.is_dir():
             return named
-    except OSError:
+    except (OSError, ValueError):
         pass
-    return max(subfolders(repo / "snapshots"), key=lambda folder: folder.stat().st_mtime, default=None)
+    return max(subfolders(repo / "snapshots"), key=modified, default=None)
 
 
 def subfolders(root: Path) -> list[Path]:
     """Visible folders in `root`, by name; none when it cannot be read."""
     try:
-        return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        names = sorted(os.listdir(root))
     except OSError:
         return []
+    # Not Path.is_dir: it raises for a link into a folder that may not be searched.
+    return [root / name for name in names if not name.startswith(".") and os.path.isdir(root / name)]
 
 
 def is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    return os.access(folder / "config.json", os.R_OK) and weights_bytes(folder) > 0
+
+
+def weights_bytes(folder: Path) -> int:
+    """The size of the weights; 0 when there are none, or when one of them cannot be read."""
+    try:
+        files = [folder / name for name in os.listdir(folder) if name.endswith(".safetensors")]
+        return sum(file.stat().st_size for file in files) if all(os.access(file, os.R_OK) for file in files) else 0
+    except OSError:
+        return 0
+
+
+def modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def read_model(model_id: str, folder: Path, bundled: bool) -> InstalledModel:
-    """Describe a model folder. Unreadable files count as empty: what is wrong shows when it is loaded."""
+    """Describe a model folder, even one that goes away meanwhile: what is wrong shows when it is loaded."""
     config = read_json(folder / "config.json")
-    text = {**config, **(config.get("text_config") or {})}
-    weights = list(folder.glob("*.safetensors"))
+    nested = config.get("text_config")
+    text = config | nested if isinstance(nested, dict) else config
     return InstalledModel(
         id=model_id,
         path=folder,
         context_length=positive_int(text.get("max_position_embeddings"), DEFAULT_CONTEXT_LENGTH),
-        weights_bytes=sum(file.stat().st_size for file in weights),
-        created=int((folder / "config.json").stat().st_mtime),
+        weights_bytes=weights_bytes(folder),
+        created=int(modified(folder / "config.json")),
         sampling=sampling_of(read_json(folder / "generation_config.json")),
         bundled=bundled,
         architecture=str(config.get("model_type", "")),
@@ -89,7 +108,7 @@ def sampling_of(generation_config: Mapping[str, Any]) -> dict[str, float]:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
