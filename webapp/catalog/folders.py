@@ -49,11 +49,17 @@ def current_snapshot(repo: Path) -> Path | None:
 def subfolders(root: Path) -> list[Path]:
     """Visible folders in `root`, by name; none when it cannot be read."""
     try:
-        names = sorted(os.listdir(root))
+        return [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and is_folder(path)]
     except OSError:
         return []
-    # Not Path.is_dir: it raises for a link into a folder that may not be searched.
-    return [root / name for name in names if not name.startswith(".") and os.path.isdir(root / name)]
+
+
+def is_folder(path: Path) -> bool:
+    """`Path.is_dir` raises for a link to where we may not look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def is_model(folder: Path) -> bool:
@@ -63,7 +69,7 @@ def is_model(folder: Path) -> bool:
 def weights_bytes(folder: Path) -> int:
     """The size of the weights; 0 when there are none, or when one of them cannot be read."""
     try:
-        files = [folder / name for name in os.listdir(folder) if name.endswith(".safetensors")]
+        files = [file for file in folder.iterdir() if file.suffix == ".safetensors"]
         return sum(file.stat().st_size for file in files) if all(os.access(file, os.R_OK) for file in files) else 0
     except OSError:
         return 0
