@@ -9,7 +9,8 @@ import pytest
 
 from tests.pages.conftest import CHAT, Scripted, finish, until
 from webapp import chats
-from webapp.chats import Chats, Thread
+from webapp.answers import Watch
+from webapp.chats import Chats, Conversation
 from webapp.errors import EngineStopped, HearthError, InvalidRequest, ModelNotFound, OutOfMemory
 from webapp.generation import Message, Prefill
 from webapp.store.database import Database
@@ -33,13 +34,13 @@ def live(store: Database, scripted: Scripted) -> Chats:
     return Chats(store, scripted)
 
 
-def thread(live: Chats) -> Thread:
+def thread(live: Chats) -> Conversation:
     found = live.thread(CHAT)
     assert found is not None
     return found
 
 
-def ended(live: Chats) -> Thread:
+def ended(live: Chats) -> Conversation:
     until(lambda: live.answer(CHAT) is None)
     return thread(live)
 
@@ -142,7 +143,7 @@ def test_answering_again_keeps_the_earlier_answer(live: Chats, scripted: Scripte
     scripted.say("One")
     scripted.end()
     ended(live)
-    second = live.regenerate(first, MODEL)
+    second = live.regenerate(CHAT, first, MODEL)
     until(lambda: len(scripted.requests) == 2)
     assert scripted.requests[1].messages == (Message("user", "A number"),)
     scripted.say("Two")
@@ -157,7 +158,7 @@ def test_going_on_below_one_of_two_answers_keeps_both_ways(live: Chats, scripted
     first = live.start(CHAT, "A number", MODEL)
     scripted.end()
     ended(live)
-    second = live.regenerate(first, MODEL)
+    second = live.regenerate(CHAT, first, MODEL)
     until(lambda: len(scripted.requests) == 2)
     scripted.end()
     ended(live)
@@ -186,7 +187,7 @@ def test_watchers_hear_of_their_conversation_and_of_the_list(live: Chats, script
         assert woken(elsewhere)
 
 
-def woken(watch: chats.Watch, seconds: float = 2.0) -> bool:
+def woken(watch: Watch, seconds: float = 2.0) -> bool:
     return watch._news.wait(seconds)
 
 
@@ -200,6 +201,57 @@ def test_text_is_saved_while_it_is_written(
         until(
             lambda: [row["content"] for row in tx.query("select content from messages where id = 2")] == ["Some text"]
         )
+    scripted.end()
+    ended(live)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("saves_per_answer", ["none", "all but the last"])
+def test_a_full_disk_ends_the_answer_and_wedges_nothing(
+    live: Chats, store: Database, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, saves_per_answer: str
+) -> None:
+    monkeypatch.setattr(chats, "SAVE_SECONDS", 0.0)
+    column = "content" if saves_per_answer == "none" else "status"
+    with store.write() as tx:
+        tx.query(f"create trigger full before update of {column} on messages begin select raise(abort, 'full'); end")
+    live.start(CHAT, "Hello", MODEL)
+    scripted.say("Some text")
+    if column == "status":
+        scripted.end()
+    found = ended(live)
+    assert scripted.cancelled == 1, "the engine would generate on"
+    assert found.running is None
+    assert (found.turns[-1].status, live.recent()[0].running) == ("failed", False)
+    assert "The log says why" in (found.turns[-1].error or "")
+    with store.write() as tx:
+        tx.query("drop trigger full")
+    live.start(CHAT, "Once more", MODEL)
+    until(lambda: len(scripted.requests) == 2)
+    assert live.recent()[0].running
+    scripted.end()
+    assert ended(live).turns[-1].status == "ok"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_foresaw_ends_the_answer_too(store: Database) -> None:
+    class Broken(Scripted):
+        def generate(self, request):  # type: ignore[no-untyped-def]
+            raise RuntimeError
+
+    live = Chats(store, Broken())
+    live.start(CHAT, "Hello", MODEL)
+    assert ended(live).turns[-1].status == "failed"
+
+
+def test_answering_again_keeps_the_choice_and_stays_in_its_conversation(live: Chats, scripted: Scripted) -> None:
+    first = live.start(CHAT, "A number", MODEL)
+    scripted.end()
+    ended(live)
+    with pytest.raises(InvalidRequest):
+        live.regenerate("chat-0002", first, MODEL)
+    live.regenerate(CHAT, first, "tests/other", think=True)
+    assert (thread(live).chat.model, thread(live).chat.think) == ("tests/other", True)
+    until(lambda: len(scripted.requests) == 2)
     scripted.end()
     ended(live)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from webapp.answers import LiveAnswer, Watch
 from webapp.errors import (
     ContextLengthExceeded,
     EngineStopped,
@@ -23,7 +24,7 @@ from webapp.errors import (
     OutOfMemory,
     QueueFull,
 )
-from webapp.generation import Finish, GenerationRequest, Message, Prefill, Reasoning, Text
+from webapp.generation import Finish, GenerationRequest, Message
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
 from webapp.store.database import Database
 from webapp.stream import Stream
@@ -46,7 +47,7 @@ class Generator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
+class Conversation:
     """A conversation with the turns shown; a running answer carries its text so far."""
 
     chat: Chat
@@ -58,55 +59,6 @@ class Thread:
         return last if last and last.status == "running" else None
 
 
-class Answer:
-    """An answer being written: one thread writes, anyone reads without a lock."""
-
-    def __init__(self, chat_id: str, turn_id: int, request: GenerationRequest):
-        self.chat_id = chat_id
-        self.turn_id = turn_id
-        self.request = request
-        self.text = ""
-        self.reasoning = ""
-        self.prefill: Prefill | None = None
-        self.stopped = threading.Event()
-        self._stream: Stream | None = None
-
-    def follow(self, stream: Stream) -> Iterator[Text | Reasoning | Prefill | Finish]:
-        """Events of the stream, taken into the text; a stop that came before the stream counts."""
-        self._stream = stream
-        if self.stopped.is_set():
-            stream.close()
-        for event in stream:
-            match event:
-                case Text():
-                    self.text += event.text
-                case Reasoning():
-                    self.reasoning += event.text
-                case Prefill():
-                    self.prefill = event
-            yield event
-
-    def stop(self) -> None:
-        self.stopped.set()
-        if self._stream is not None:
-            self._stream.close()
-
-
-class Watch:
-    """One reader waiting for news of the conversation it shows, or of the list."""
-
-    def __init__(self) -> None:
-        self.chat_id: str | None = None
-        self._news = threading.Event()
-
-    def wake(self) -> None:
-        self._news.set()
-
-    def wait(self, timeout: float) -> None:
-        self._news.wait(timeout)
-        self._news.clear()
-
-
 class Chats:
     """Starts, stops and remembers answers, and tells the watchers."""
 
@@ -114,9 +66,8 @@ class Chats:
         self._records = ChatRecords(store)
         self._router = router
         self._lock = threading.Lock()
-        self._answers: dict[str, Answer] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._watches: set[Watch] = set()
+        self._answers: dict[str, LiveAnswer] = {}
+        self._watches: tuple[Watch, ...] = ()
         self._closing = False
         self.list_revision = 0
         self._records.recover()
@@ -135,15 +86,15 @@ class Chats:
         self._changed()
         return turn_id
 
-    def regenerate(self, turn_id: int, model: str, think: bool | None = None) -> int:
+    def regenerate(self, chat_id: str, turn_id: int, model: str, think: bool | None = None) -> int:
         """Answer the same question once more; the earlier answer stays as a sibling."""
         turn = self._records.turn(turn_id)
-        if turn is None or turn.role != "assistant" or turn.parent is None:
+        if turn is None or turn.chat != chat_id or turn.role != "assistant" or turn.parent is None:
             raise InvalidRequest("There is no such answer in this conversation.", "answer")
         with self._lock:
-            self._refuse_while_running(turn.chat)
-            new_id = self._records.add_answer(turn.chat, turn.parent, model)
-            self._begin(turn.chat, new_id, model, think)
+            self._refuse_while_running(chat_id)
+            new_id = self._records.add_answer(chat_id, turn.parent, model, think)
+            self._begin(chat_id, new_id, model, think)
         self._changed()
         return new_id
 
@@ -158,19 +109,21 @@ class Chats:
     # What is shown
 
     def recent(self, query: str = "", limit: int = 200) -> tuple[Chat, ...]:
-        return self._records.recent(query, limit)
+        chats = self._records.recent(query, limit)
+        return tuple(replace(chat, running=chat.id in self._answers) for chat in chats)
 
-    def thread(self, chat_id: str) -> Thread | None:
+    def thread(self, chat_id: str) -> Conversation | None:
         chat = self._records.find(chat_id)
         if chat is None:
             return None
-        turns = tuple(self._with_live_text(turn) for turn in self._records.path(chat_id))
-        return Thread(chat, turns)
+        with self._lock:  # no answer may begin or end between the rows and what is live
+            turns, answer = self._records.path(chat_id), self._answers.get(chat_id)
+        return Conversation(chat, tuple(_as_it_is(turn, answer) for turn in turns))
 
     def chat(self, chat_id: str) -> Chat | None:
         return self._records.find(chat_id)
 
-    def answer(self, chat_id: str) -> Answer | None:
+    def answer(self, chat_id: str) -> LiveAnswer | None:
         """The answer being written in this conversation, if one is."""
         return self._answers.get(chat_id)
 
@@ -203,23 +156,23 @@ class Chats:
     def watch(self) -> Iterator[Watch]:
         watch = Watch()
         with self._lock:
-            self._watches.add(watch)
+            self._watches = (*self._watches, watch)
         try:
             yield watch
         finally:
             with self._lock:
-                self._watches.discard(watch)
+                self._watches = tuple(other for other in self._watches if other is not watch)
 
     def close(self, timeout: float = 2.0) -> None:
         """End what runs; its text is kept and marked interrupted."""
         self._closing = True
         with self._lock:
-            answers, threads = list(self._answers.values()), list(self._threads.values())
+            answers = list(self._answers.values())
         for answer in answers:
             answer.stop()
         deadline = time.monotonic() + timeout
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for answer in answers:
+            answer.wait(max(0.0, deadline - time.monotonic()))
 
     # The writing thread
 
@@ -235,12 +188,12 @@ class Chats:
             template_options=options,
             messages=_messages(self._records.path(chat_id)[:-1]),
         )
-        answer = Answer(chat_id, turn_id, request)
-        thread = threading.Thread(target=self._write, args=(answer,), name=f"answer-{turn_id}", daemon=True)
-        self._answers[chat_id], self._threads[chat_id] = answer, thread
-        thread.start()
+        answer = LiveAnswer(chat_id, turn_id, request, self._write)
+        answer.begin()
+        self._answers[chat_id] = answer  # it cannot end before: its end waits for the lock that is held here
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: LiveAnswer) -> None:
+        """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log."""
         outcome = BROKE_OFF
         try:
             outcome = self._generate(answer)
@@ -250,12 +203,19 @@ class Chats:
             way_on = next((words for kind, words in WAY_ON if isinstance(error, kind)), "")
             outcome = Outcome("failed", error=f"{error} {way_on}".rstrip())
         finally:
-            with self._lock:
-                self._records.finish(answer.chat_id, answer.turn_id, answer.text, answer.reasoning, outcome)
-                del self._answers[answer.chat_id], self._threads[answer.chat_id]
-            self._changed()
+            answer.stop()  # whatever went wrong, the engine does not write on for nobody
+            self._conclude(answer, outcome)
 
-    def _generate(self, answer: Answer) -> Outcome:
+    def _conclude(self, answer: LiveAnswer, outcome: Outcome) -> None:
+        with self._lock:
+            try:
+                self._records.finish(answer.chat_id, answer.turn_id, answer.text, answer.reasoning, outcome)
+            finally:
+                del self._answers[answer.chat_id]
+                self.list_revision += 1
+                self._wake_all()
+
+    def _generate(self, answer: LiveAnswer) -> Outcome:
         saved = time.monotonic()
         for event in answer.follow(self._router.generate(answer.request)):
             if isinstance(event, Finish):
@@ -279,28 +239,30 @@ class Chats:
             tokens_per_second=timing.tokens_per_second(usage.completion_tokens),
         )
 
-    def _with_live_text(self, turn: Turn) -> Turn:
-        answer = self._answers.get(turn.chat)
-        if answer is None or answer.turn_id != turn.id:
-            return turn
-        return replace(turn, content=answer.text, reasoning=answer.reasoning)
-
     # News
 
     def _tell(self, chat_id: str) -> None:
-        for watch in self._watching():
+        for watch in self._watches:
             if watch.chat_id == chat_id:
                 watch.wake()
 
     def _changed(self) -> None:
         with self._lock:
             self.list_revision += 1
-        for watch in self._watching():
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for watch in self._watches:
             watch.wake()
 
-    def _watching(self) -> Iterable[Watch]:
-        with self._lock:
-            return tuple(self._watches)
+
+def _as_it_is(turn: Turn, answer: LiveAnswer | None) -> Turn:
+    """With the text so far; marked as failed when its end could not be stored."""
+    if answer is not None and answer.turn_id == turn.id:
+        return replace(turn, content=answer.text, reasoning=answer.reasoning)
+    if turn.status == "running":
+        return replace(turn, status=BROKE_OFF.status, error=BROKE_OFF.error)
+    return turn
 
 
 def _title(text: str) -> str:

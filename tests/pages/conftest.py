@@ -32,6 +32,7 @@ class Scripted:
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []
         self.refusal: HearthError | None = None
+        self.cancelled = 0
         self._feeds: list[SimpleQueue[Event | HearthError]] = []
 
     def generate(self, request: GenerationRequest) -> Stream:
@@ -40,7 +41,11 @@ class Scripted:
         feed: SimpleQueue[Event | HearthError] = SimpleQueue()
         self.requests.append(request)
         self._feeds.append(feed)
-        return Stream(self._events(feed), cancel=lambda: feed.put(finish("cancelled")))
+        return Stream(self._events(feed), cancel=lambda: self._cancel(feed))
+
+    def _cancel(self, feed: SimpleQueue[Event | HearthError]) -> None:
+        self.cancelled += 1
+        feed.put(finish("cancelled"))
 
     def say(self, *texts: str) -> None:
         for text in texts:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import QWEN
 from tests.pages.conftest import CHAT, Scripted, until
 from webapp.app import create_app
-from webapp.chats import Thread
+from webapp.chats import Conversation
 from webapp.errors import EngineFailed
 from webapp.pages.tab import Tab
 from webapp.server import Server
@@ -22,7 +22,7 @@ def tab(server: Server) -> Iterator[Tab]:
         yield Tab(server)
 
 
-def thread(server: Server) -> Thread:
+def thread(server: Server) -> Conversation:
     found = server.chats.thread(CHAT)
     assert found is not None
     return found
@@ -128,7 +128,7 @@ def test_an_answer_that_ends_between_two_looks_is_still_shown(
 ) -> None:
     greet(tab, thread(server).chat.revision)
     news(tab)
-    server.chats.regenerate(answered, QWEN)
+    server.chats.regenerate(CHAT, answered, QWEN)
     scripted_again(scripted, server)
     sent = news(tab)
     assert f'hx-target="#turn-{answered}" hx-swap="delete"' in sent

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from flask import Response, abort, make_response, redirect, render_template, request, url_for
 
-from webapp.chats import Thread
+from webapp.chats import Conversation
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
 from webapp.generation import InstalledModel
 from webapp.pages import words
@@ -62,7 +62,7 @@ def stop(chat_id: str) -> Response:
 @blueprint.post("/chat/<chat_id>/answers/<int:answer>/again")
 def regenerate(chat_id: str, answer: int) -> Response:
     chat = _thread(chat_id).chat
-    server().chats.regenerate(answer, _chosen_model(chat).id, _think(chat))
+    server().chats.regenerate(chat_id, answer, _chosen_model(chat).id, _think(chat))
     return _done(chat_id)
 
 
@@ -128,7 +128,7 @@ def conversation_list(query: str, current: str | None) -> str:
     return render_template("partials/conversations.html", days=days, query=query.strip(), current=current)
 
 
-def thread_values(thread: Thread | None, chat_id: str) -> dict[str, object]:
+def thread_values(thread: Conversation | None, chat_id: str) -> dict[str, object]:
     """What the partials of one conversation need, on the page and over `/live` alike."""
     return {
         "chat": thread.chat if thread else None,
@@ -138,12 +138,12 @@ def thread_values(thread: Thread | None, chat_id: str) -> dict[str, object]:
     }
 
 
-def latest_turns(thread: Thread, everything: bool) -> tuple[Turn, ...]:
+def latest_turns(thread: Conversation, everything: bool) -> tuple[Turn, ...]:
     """The end of a long conversation; its beginning comes on request."""
     return thread.turns if everything else thread.turns[-LATEST_TURNS:]
 
 
-def _page(thread: Thread | None, draft: str = "", refusal: str = "", deleted: str | None = None) -> Response:
+def _page(thread: Conversation | None, draft: str = "", refusal: str = "", deleted: str | None = None) -> Response:
     """The whole page, or only its conversation when htmx asks for that."""
     chat_id = thread.chat.id if thread else secrets.token_urlsafe(9)
     chosen = _model_of(thread.chat) if thread else server().catalog.default
@@ -179,7 +179,7 @@ def _done(chat_id: str, moved: bool = False) -> Response:
     return response
 
 
-def _thread(chat_id: str) -> Thread:
+def _thread(chat_id: str) -> Conversation:
     thread = server().chats.thread(chat_id)
     if thread is None:
         abort(404)

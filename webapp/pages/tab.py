@@ -9,7 +9,8 @@ from html import escape
 
 from flask import render_template
 
-from webapp.chats import Answer, Thread
+from webapp.answers import LiveAnswer
+from webapp.chats import Conversation
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
@@ -55,7 +56,7 @@ class Tab:
         if thread := self._thread():
             self._meet(thread, bool(said.get("all")), thread.chat.revision == said.get("revision"))
 
-    def _meet(self, thread: Thread, everything: bool, current: bool) -> None:
+    def _meet(self, thread: Conversation, everything: bool, current: bool) -> None:
         """Remember what the page shows already: nothing that can be relied on unless it is current."""
         turns = latest_turns(thread, everything)
         self._first = turns[0].id if turns else 0
@@ -77,7 +78,7 @@ class Tab:
         if answer and answer.turn_id in (self._known or ()):
             yield from self._follow(answer)
 
-    def _thread(self) -> Thread | None:
+    def _thread(self) -> Conversation | None:
         return self._server.chats.thread(self.chat_id) if self.chat_id else None
 
     def _status(self) -> Iterator[str]:
@@ -90,7 +91,7 @@ class Tab:
         """A list that shows the hits of a search is left alone."""
         yield from self._if_new("#conversation-list[data-query='']", conversation_list("", self.chat_id))
 
-    def _changed(self, thread: Thread) -> Iterator[str]:
+    def _changed(self, thread: Conversation) -> Iterator[str]:
         values = thread_values(thread, thread.chat.id)
         yield from self._turns(thread, values)
         header = render_template("partials/chat_header.html", **values)
@@ -101,13 +102,13 @@ class Tab:
         self._running = running
         yield from self._if_new("#composer-action", render_template("partials/composer_action.html", **values))
 
-    def _follow(self, answer: Answer) -> Iterator[str]:
+    def _follow(self, answer: LiveAnswer) -> Iterator[str]:
         if self._following is None or self._following.turn_id != answer.turn_id:
             self._following = Following(answer.turn_id)
             yield partial("#announce", "innerHTML", f"{escape(short(answer.request.model))} is answering")
         yield from self._following.news(answer, self._server)
 
-    def _turns(self, thread: Thread, values: dict[str, object]) -> Iterator[str]:
+    def _turns(self, thread: Conversation, values: dict[str, object]) -> Iterator[str]:
         """Add and take away turns so that the tab shows exactly the thread's."""
         shown = tuple(turn for turn in thread.turns if turn.id >= self._first)
         ids = tuple(turn.id for turn in shown)
@@ -123,7 +124,7 @@ class Tab:
         if parts:
             yield "".join(parts)
 
-    def _ended(self, thread: Thread, values: dict[str, object]) -> Iterator[str]:
+    def _ended(self, thread: Conversation, values: dict[str, object]) -> Iterator[str]:
         """The whole answer once more: only now are late links and loose lists right."""
         turn = next((turn for turn in thread.turns if turn.id == self._running), None)
         if turn is None:
@@ -150,7 +151,7 @@ class Following:
         self._reasoning = -1
         self._state = ""
 
-    def news(self, answer: Answer, server: Server) -> Iterator[str]:
+    def news(self, answer: LiveAnswer, server: Server) -> Iterator[str]:
         parts = [*self._new_reasoning(answer.reasoning), *self._new_text(answer.text)]
         state = phase(answer, server)
         if state != self._state:
@@ -182,7 +183,7 @@ class Following:
         return partial(f"#turn-{self.turn_id} .{name}", swap, markup)
 
 
-def phase(answer: Answer, server: Server) -> str:
+def phase(answer: LiveAnswer, server: Server) -> str:
     """What happens before the first word, in words."""
     if answer.text or answer.reasoning:
         return ""

@@ -17,7 +17,7 @@ Status = Literal["running", "ok", "stopped", "failed", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation as the list shows it. `revision` grows with every change worth showing."""
+    """A conversation as the list shows it. `revision` grows with every change worth showing; no row knows `running`."""
 
     id: str
     title: str
@@ -67,8 +67,7 @@ class Outcome:
     tokens_per_second: float | None = None
 
 
-_CHAT = """select id, title, model, think, created, updated, revision, leaf,
-    exists (select 1 from messages where chat = chats.id and status = 'running') as running from chats"""
+_CHAT = "select id, title, model, think, created, updated, revision, leaf from chats"
 
 _PATH = """with recursive path (id, depth) as (
       select leaf, 0 from chats where id = :chat
@@ -150,9 +149,15 @@ class ChatRecords:
             question = _insert(tx, chat_id, leaf, "user", text, "", "ok")
             return _insert(tx, chat_id, question, "assistant", "", model, "running")
 
-    def add_answer(self, chat_id: str, parent: int, model: str) -> int:
-        """Another answer to the same question."""
+    def add_answer(self, chat_id: str, parent: int, model: str, think: bool | None) -> int:
+        """Another answer to the same question; the conversation is held with its model from now on."""
         with self._database.write() as tx:
+            tx.query(
+                "update chats set model = :model, think = :think where id = :chat",
+                chat=chat_id,
+                model=model,
+                think=think,
+            )
             return _insert(tx, chat_id, parent, "assistant", "", model, "running")
 
     def save_text(self, turn_id: int, content: str, reasoning: str) -> None:
@@ -227,8 +232,7 @@ def _insert(tx: Any, chat: str, parent: int | None, role: str, content: str, mod
 
 
 def _chat(row: Any) -> Chat:
-    values = {field.name: row[field.name] for field in fields(Chat)}
-    values["running"] = bool(values["running"])
+    values = {field.name: row[field.name] for field in fields(Chat) if field.name != "running"}
     values["think"] = None if values["think"] is None else bool(values["think"])
     return Chat(**values)
 
