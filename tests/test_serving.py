@@ -7,15 +7,22 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import QWEN
+from tests.wsgi.conftest import eventually
+from webapp.errors import HearthError
+from webapp.serving import LOG_BYTES, host_name, listen
+from webapp.settings import Settings
 
 READY = "Hearth is ready at http://127.0.0.1:"
 Hearths = Callable[..., subprocess.Popen[str]]
@@ -73,11 +80,17 @@ def test_from_start_to_stop(start: Hearths, tmp_path: Path) -> None:
 
 
 def test_the_data_folder_is_the_owners_alone(start: Hearths, tmp_path: Path) -> None:
-    port_of(start("--port", "0"))
+    full_log = tmp_path / "logs" / "hearth.log"
+    full_log.parent.mkdir(mode=0o700)
+    full_log.touch(0o600)
+    os.truncate(full_log, LOG_BYTES)
+    process = start("--port", "0")
+    begin_stream(port_of(process), max_tokens=2).read()  # is logged, and so the log is rotated
+    assert eventually(lambda: full_log.stat().st_size < LOG_BYTES)
     folders = [tmp_path / "run", tmp_path / "logs"]
     assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"hearth.db", "lock", "server.json", "hearth.log"} <= {path.name for path in files}
+    assert {"hearth.db", "lock", "server.json", "hearth.log", "hearth.log.1"} <= {path.name for path in files}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files), [oct(p.stat().st_mode) for p in files]
 
 
@@ -122,6 +135,40 @@ def test_a_signal_lets_streams_finish(start: Hearths) -> None:
     process.send_signal(signal.SIGTERM)
     assert response.read().endswith(b"data: [DONE]\n\n")
     assert process.wait(15) == 0
+
+
+def test_a_signal_lets_an_answer_on_a_page_finish(start: Hearths, tmp_path: Path) -> None:
+    process = start("--port", "0", HEARTH_MAX_TOKENS="600")
+    base_url = f"http://127.0.0.1:{port_of(process)}"
+    page = httpx.post(f"{base_url}/chat", data={"chat": "chat-0001", "text": "Go", "model": QWEN})
+    assert page.status_code == 303, page.text
+    assert eventually(lambda: httpx.get(f"{base_url}/api/pool").json()["running"] == 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    with closing(sqlite3.connect(tmp_path / "hearth.db")) as database:
+        stored = database.execute("SELECT status, finish, completion_tokens FROM messages WHERE role = 'assistant'")
+        assert stored.fetchall() == [("ok", "length", 600)]
+
+
+def test_another_loopback_address_is_answered(start: Hearths) -> None:
+    process = start("--host", "127.0.0.2", "--port", "0")
+    assert process.stdout is not None
+    url = process.stdout.readline().rpartition(" ")[2].strip()
+    assert url.startswith("http://127.0.0.2:")
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/health", headers={"Host": "elsewhere.example"}).status_code == 403
+
+
+def test_an_address_that_cannot_be_bound_is_named() -> None:
+    with pytest.raises(HearthError, match=r"Cannot listen on 192\.0\.2\.1, port 8080: .+\."):
+        listen(lambda environ, start_response: [], Settings(host="192.0.2.1", port=8080), strict_port=False)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"), [("127.0.0.2", "127.0.0.2"), ("localhost", "localhost"), ("0:0:0:0:0:0:0:1", "[::1]")]
+)
+def test_an_address_as_browsers_write_it(address: str, name: str) -> None:
+    assert host_name(address) == name
 
 
 def test_a_second_signal_ends_it_now(start: Hearths) -> None:

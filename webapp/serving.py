@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import os
 import signal
@@ -11,16 +12,22 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from webapp.app import create_app
 from webapp.errors import HearthError
-from webapp.guards import Guards
+from webapp.guards import LOOPBACK_HOSTS, Guards
 from webapp.instance import Instance, Running
 from webapp.paths import DataDir
 from webapp.server import Options, Server
+from webapp.settings import Settings
 from webapp.wsgi import WebServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +43,7 @@ def serve(
     data: DataDir, models_dirs: tuple[Path, ...], overrides: Mapping[str, object], *, strict_port: bool, browser: bool
 ) -> int:
     """Serve until a signal; returns the exit status when it cannot start."""
+    os.umask(0o077)  # whatever is written from here on, rotated logs and the database's journals too, is the owner's
     instance = Instance(data.run)
     if not instance.acquire():
         running = instance.running()
@@ -46,7 +54,9 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
-        web = listen(server, strict_port)
+        settings = server.settings.current
+        application = Guards(create_app(server), (*LOOPBACK_HOSTS, host_name(settings.host)))
+        web = listen(application, settings, strict_port)
     except HearthError as error:
         print(error, file=sys.stderr)
         return 2
@@ -72,33 +82,36 @@ class PortTaken(Exception):
     """Somebody else listens there."""
 
 
-def listen(server: Server, strict_port: bool) -> WebServer:
-    """Bind the configured port, or the next free one. Raises PortTaken."""
-    settings = server.settings.current
-    application = Guards(create_app(server))
+def listen(application: WSGIApplication, settings: Settings, strict_port: bool) -> WebServer:
+    """Bind the configured port, or the next free one. Raises PortTaken; HearthError when the address is at fault."""
     tried = range(settings.port, min(settings.port + (1 if strict_port else PORTS_TRIED), 65_536))
     for port in tried:
         try:
             return WebServer(application, settings.host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
+                raise HearthError(f"Cannot listen on {settings.host}, port {port}: {error.strerror}.") from error
     raise PortTaken(f"Port {settings.port} is taken{'' if strict_port else f', and so are all up to {tried[-1]}'}.")
+
+
+def host_name(address: str) -> str:
+    """What a browser sends as Host for this address: IPv6 shortened and in brackets."""
+    return f"[{ipaddress.ip_address(address).compressed}]" if ":" in address else address
 
 
 def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> None:
     """Serve; the first signal drains and stops, a second one ends the process at once."""
-    loop = threading.Thread(target=lambda: bell.ring_after(web.run), name="web")
-    loop.start()
+    threading.Thread(target=lambda: bell.ring_after(web.run), name="web").start()
     if bell.wait() == 0:
         return
     log.info("stopping")
-    draining = threading.Thread(target=server.drain, args=(GRACE_SECONDS,), daemon=True)
-    draining.start()
+    # An answer on a page has no open response: the web may end long before the last answer does.
+    drain = partial(server.drain, GRACE_SECONDS)
+    threading.Thread(target=lambda: bell.ring_after(drain), name="drain", daemon=True).start()
     web.stop(GRACE_SECONDS + 2)
-    if number := bell.wait():
-        os._exit(128 + number)
-    draining.join(1)
+    for _ in ("web", "drain"):
+        if number := bell.wait():
+            os._exit(128 + number)
 
 
 class SignalBell:
@@ -129,7 +142,6 @@ class SignalBell:
 def write_logs(data: DataDir) -> None:
     """To standard error and to a rotating file; never prompts, never keys."""
     file = RotatingFileHandler(data.logs / "hearth.log", maxBytes=LOG_BYTES, backupCount=4, encoding="utf-8")
-    Path(file.baseFilename).chmod(0o600)
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
 
