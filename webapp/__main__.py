@@ -14,10 +14,11 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from webapp import __version__, paths
-from webapp.instance import Instance, Running
+from webapp.instance import STARTING_SECONDS, Instance, Running
 
 STOP_PATIENCE_SECONDS = 20.0
 GB = 1e9
+OFF = ("", "0", "false", "no", "off")
 
 
 def main(arguments: Seq[str] | None = None) -> int:
@@ -41,30 +42,38 @@ def parser() -> argparse.ArgumentParser:
     add_folders(serve)
     serve.set_defaults(run=serve_here)
 
-    for name, run, text in (
-        ("stop", stop, "stop the running server; answers get ten seconds to finish"),
-        ("status", status, "what the running server does"),
-        ("list", list_models, "the installed models"),
-        ("version", version, "print the version"),
+    for name, run, text, options in (
+        ("stop", stop, "stop the running server; answers get ten seconds to finish", (add_data_dir,)),
+        ("status", status, "what the running server does", (add_data_dir, add_json)),
+        ("list", list_models, "the installed models", (add_models_dir, add_json)),
+        ("version", version, "print the version", (add_json,)),
+        ("bench", run_bench, "measure a running server", (add_data_dir, add_bench_options)),
     ):
         command = commands.add_parser(name, help=text)
-        add_folders(command)
-        command.add_argument("--json", action="store_true", help="for programs")
+        for add in options:
+            add(command)
         command.set_defaults(run=run)
-
-    bench = commands.add_parser("bench", help="measure a running server")
-    add_folders(bench)
-    add_bench_options(bench)
-    bench.set_defaults(run=run_bench)
     return top
 
 
 def add_folders(command: argparse.ArgumentParser) -> None:
-    """Suppressed defaults: an option before the command must not be undone by the command's own."""
+    add_data_dir(command)
+    add_models_dir(command)
+
+
+def add_data_dir(command: argparse.ArgumentParser) -> None:
+    """Suppressed defaults, here and below: an option before the command must not be undone by the command's own."""
     command.add_argument("--data-dir", type=Path, default=argparse.SUPPRESS, help="where Hearth keeps its files")
+
+
+def add_models_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--models-dir", type=Path, action="append", default=argparse.SUPPRESS, help="a folder of models; repeatable"
     )
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for programs")
 
 
 def add_bench_options(command: argparse.ArgumentParser) -> None:
@@ -88,14 +97,15 @@ def models_dirs(args: argparse.Namespace) -> tuple[Path, ...]:
 
 
 def find_running(args: argparse.Namespace) -> Running | None:
-    running = Instance(data_dir(args).run).running()
+    instance = Instance(data_dir(args).run)
+    running = instance.running(STARTING_SECONDS)
     if running is None:
-        print("Hearth is not running.", file=sys.stderr)
+        print(f"Hearth {'does not answer yet' if instance.held() else 'is not running'}.", file=sys.stderr)
     return running
 
 
 def open_hearth(args: argparse.Namespace) -> int:
-    running = Instance(data_dir(args).run).running()
+    running = Instance(data_dir(args).run).running(STARTING_SECONDS)
     if running is None:
         return serve_here(args)
     webbrowser.open(running.url)
@@ -116,12 +126,12 @@ def serve_here(args: argparse.Namespace) -> int:
 
 
 def is_on(variable: str) -> bool:
-    return os.environ.get(variable, "") not in ("", "0")
+    return os.environ.get(variable, "").strip().lower() not in OFF
 
 
 def stop(args: argparse.Namespace) -> int:
     instance = Instance(data_dir(args).run)
-    if instance.running() is None:
+    if not instance.held():
         print("Hearth is not running.")
         return 0
     if instance.stop(STOP_PATIENCE_SECONDS):

@@ -7,9 +7,13 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
+
+# From taking the lock to the ready line: a second or two, more on a busy machine.
+STARTING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Instance:
     def acquire(self, patience_seconds: float = 1.0) -> bool:
         """Become the server of this folder; False when another one is.
 
-        Patient, because `running()` of another process holds the lock for a moment.
+        Patient, because `held()` of another process holds the lock for a moment.
         """
         deadline = time.monotonic() + patience_seconds
         while not self._try_lock(fcntl.LOCK_EX):
@@ -73,11 +77,25 @@ class Instance:
         self._address.unlink(missing_ok=True)
         self._unlock()
 
-    def running(self) -> Running | None:
-        """The live server of this folder, if there is one and it already answers."""
+    def held(self) -> bool:
+        """Whether a server lives here, even one that is still starting."""
         if self._held is None and self._try_lock(fcntl.LOCK_SH):
             self._unlock()
-            return None
+            return False
+        return True
+
+    def running(self, patience_seconds: float = 0.0) -> Running | None:
+        """The live server of this folder; one that is starting gets this long to say where it answers."""
+        deadline = time.monotonic() + patience_seconds
+        while self.held():
+            if published := self._published():
+                return published
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.05)
+        return None
+
+    def _published(self) -> Running | None:
         try:
             return Running(**json.loads(self._address.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
@@ -85,13 +103,14 @@ class Instance:
 
     def stop(self, patience_seconds: float) -> bool:
         """Ask the running server to end, and wait for it; False when it does not."""
-        running = self.running()
+        running = self.running(STARTING_SECONDS)
         if running is None:
-            return True
-        os.kill(running.pid, signal.SIGTERM)
+            return not self.held()
+        with suppress(ProcessLookupError):
+            os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + patience_seconds
         while time.monotonic() < deadline:
-            if self.running() is None:
+            if not self.held():
                 return True
             time.sleep(0.1)
         return False
