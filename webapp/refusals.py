@@ -46,6 +46,12 @@ def wants_json(path: str) -> bool:
     return path in ("/v1", "/api", "/health") or path.startswith(("/v1/", "/api/"))
 
 
+def generates(method: str, path: str) -> bool:
+    """Requests that may keep a worker for minutes, decided before any route is known. Cancelling is not one."""
+    path = "/" + path.lstrip("/")
+    return method == "POST" and path.startswith("/v1/") and not path.startswith("/v1/requests/")
+
+
 def add_common_headers(headers: Headers, request_id: str) -> Headers:
     """`headers` with what every response carries. A header that the application chose itself stays."""
     chosen = {name.lower() for name, _ in headers}
@@ -72,6 +78,8 @@ class Refusal:
         else:
             kind, body = "text/plain; charset=utf-8", self._text(request_id)
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        if self.status == 429:
+            headers.append(("Retry-After", "1"))
         return add_common_headers(headers, request_id), body
 
     def _json(self) -> bytes:
@@ -85,4 +93,4 @@ class Refusal:
     def _type(self) -> str:
         if self.status >= 500:
             return "server_error"
-        return "permission_error" if self.status == 403 else "invalid_request_error"
+        return {403: "permission_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")

@@ -28,15 +28,6 @@ def test_a_running_response_finishes_within_the_grace(serve: Serve) -> None:
     assert not running.loop.is_alive() and streams.left == []
 
 
-def test_past_the_grace_streams_may_end_themselves(serve: Serve) -> None:
-    streams = Streams()
-    running = serve(streams, on_grace_over=streams.release.set)
-    client = running.connect(request("/stream"))
-    read_until(client, b"data: x")
-    running.web.stop(0.1)
-    assert read_all(client).endswith(b"0\r\n\r\n")
-
-
 def test_past_the_grace_the_rest_is_cut_and_told(serve: Serve) -> None:
     streams = Streams(pause_seconds=60)
     running = serve(streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import struct
 import threading
@@ -72,6 +73,31 @@ def test_a_hundred_streams_leave_room_for_pages(serve: Serve, streams: Streams) 
         assert read_all(client).endswith(b"0\r\n\r\n")
     assert eventually(lambda: running.web.threads == 2)
     assert streams.left == []  # nobody left: the streams ended
+
+
+def test_requests_that_generate_leave_threads_for_the_rest(serve: Serve) -> None:
+    release = threading.Event()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/v1/completions":
+            release.wait(10)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    running = serve(application, min_threads=1, max_threads=5, reserved_threads=2)
+    clients = [running.connect(request("/v1/completions", "POST", "Content-Length: 0")) for _ in range(3)]
+    assert eventually(lambda: running.web.threads == 3)
+    for _ in range(3):
+        refused = running.ask("POST", "/v1/completions")
+        error = json.loads(refused.body)["error"]
+        assert (refused.status, error["code"], error["type"]) == (429, "queue_full", "rate_limit_error")
+        assert refused.headers["retry-after"] == "1"
+    for method, path in (("GET", "/health"), ("GET", "/v1/models"), ("POST", "/v1/requests/req_1/cancel")):
+        assert running.ask(method, path).body == b"ok"
+    release.set()
+    for client in clients:
+        assert read_until(client, b"ok").startswith(b"HTTP/1.1 200")
+    assert eventually(lambda: running.ask("POST", "/v1/completions").status == 200)
 
 
 def test_keep_alive_serves_one_request_after_another(serve: Serve, streams: Streams) -> None:

@@ -58,6 +58,7 @@ def test_flows_that_are_relied_on() -> None:
     received = inspect.getsource(HTTPChannel.received)
     assert "with self.requests_lock" in received and "self.server.add_task(self)" in received
     assert "self.parser_class(self.adj)" in received
+    assert "self.command = command" in inspect.getsource(HTTPRequestParser.parse_header)
     assert "obj.handle_close()" in inspect.getsource(wasyncore.readwrite)
     assert "self.maintenance(now)" in inspect.getsource(BaseWSGIServer.readable)
     assert issubclass(ParsingError, Exception)
@@ -65,6 +66,6 @@ def test_flows_that_are_relied_on() -> None:
 
 def test_every_setting_is_known_to_waitress() -> None:
     tuning = Tuning("127.0.0.1", 0, Limits())
-    assert (tuning.connection_limit, tuning.channel_request_lookahead, tuning.ident) == (1024, 1, None)
+    assert (tuning.connection_limit, tuning.channel_request_lookahead, tuning.ident) == (2048, 1, None)
     assert tuning.for_path("/v1/models").max_request_body_size == 16 << 20
     assert tuning.for_path("/chat").max_request_body_size == 1 << 20

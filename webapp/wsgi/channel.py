@@ -17,9 +17,9 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error
 
-from webapp.refusals import Refusal, new_request_id
+from webapp.refusals import Refusal, generates, new_request_id
 from webapp.wsgi.limits import Tuning
-from webapp.wsgi.parser import Parser, RequestTimeout, ServiceUnavailable
+from webapp.wsgi.parser import Parser, RequestTimeout, ServiceUnavailable, TooManyRequests
 from webapp.wsgi.websockets import HandoverSocket
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _ERROR_CODES = {
     400: "bad_request",
     408: "request_timeout",
     413: "request_too_large",
+    429: "queue_full",
     431: "request_headers_too_large",
     500: "internal_error",
     501: "not_implemented",
@@ -102,6 +103,20 @@ class Channel(HTTPChannel):
     @property
     def requested_path(self) -> str:
         return self.requests[0].requested_path if self.requests else ""
+
+    def service(self) -> None:
+        """A request that generates may not take one of the last threads: pages and cancelling need them."""
+        request, places = self.requests[0], self.server.generating_places
+        if request.error is not None or not generates(request.command, request.path):
+            super().service()
+        elif places.acquire(blocking=False):
+            try:
+                super().service()
+            finally:
+                places.release()
+        else:
+            request.error = TooManyRequests("as many answers are being written or waited for as there is room for.")
+            super().service()
 
     # A client that leaves
 

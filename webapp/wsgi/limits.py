@@ -12,7 +12,7 @@ _MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    connections: int = 1024
+    connections: int = 2048
     header_bytes: int = 16 << 10
     api_body_bytes: int = 16 * _MEGABYTE
     page_body_bytes: int = _MEGABYTE

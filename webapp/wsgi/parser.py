@@ -19,6 +19,10 @@ class RequestTimeout(Error):
     code = 408
 
 
+class TooManyRequests(Error):
+    code = 429
+
+
 class ServiceUnavailable(Error):
     code = 503
 
@@ -30,6 +34,7 @@ class VersionNotSupported(Error):
 class Parser(HTTPRequestParser):
     adj: Tuning
     error: Error | None
+    command: str
     path = ""  # waitress sets it once the first line is understood, and logs it in any case
 
     def __init__(self, adj: Tuning):

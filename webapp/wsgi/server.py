@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.05  # while draining
 _GOODBYE_SECONDS = 1.0  # for browsers to answer a Close frame
-_LAST_WORDS_SECONDS = 2.0  # for streams to end themselves once the grace is over
 _DESCRIPTORS_TO_SPARE = 256
 
 
 class WebServer:
     """Serves `application` on one port. Bound once it exists; raises OSError when the port is taken.
 
-    `on_grace_over` is called from the select loop if responses still run when the grace of `stop` is over: whoever
-    feeds them may end them in their own words before their connections are closed.
+    Of its threads, `reserved_threads` never serve requests that generate: those beyond get 429.
     """
 
     def __init__(
@@ -40,17 +38,17 @@ class WebServer:
         port: int,
         *,
         min_threads: int = 8,
-        max_threads: int = 192,
+        max_threads: int = 1024,
+        reserved_threads: int = 64,
         max_websockets: int = 256,
         limits: Limits | None = None,
-        on_grace_over: Callable[[], None] | None = None,
     ):
         limits = limits or Limits()
         _allow_open_files(limits.connections + 2 * max_websockets + _DESCRIPTORS_TO_SPARE)
         self._workers = Workers(min_threads, max_threads, limits.thread_idle_seconds)
         self._websockets = WebSockets(max_websockets, limits.websocket_close_seconds)
-        self._listener = Listener(application, Tuning(host, port, limits), self._workers, self._websockets)
-        self._on_grace_over = on_grace_over
+        places = threading.BoundedSemaphore(max_threads - reserved_threads)
+        self._listener = Listener(application, Tuning(host, port, limits), self._workers, self._websockets, places)
         self._deadline: float | None = None
 
     @property
@@ -89,9 +87,6 @@ class WebServer:
         self._websockets.abort()
         while not self._is_quiet() and time.monotonic() < (self._deadline or 0):
             self._listener.turn(_TURN_SECONDS)
-        if not self._is_quiet() and self._on_grace_over is not None:
-            self._on_grace_over()
-            self._turn_until(time.monotonic() + _LAST_WORDS_SECONDS, self._is_quiet)
         self._listener.abort_all()
         self._turn_until(time.monotonic() + _TURN_SECONDS, self._is_quiet)
 
@@ -110,8 +105,16 @@ class Listener(TcpWSGIServer):
     adj: Tuning
     active_channels: dict[int, Channel]
 
-    def __init__(self, application: WSGIApplication, tuning: Tuning, workers: Workers, websockets: WebSockets):
+    def __init__(
+        self,
+        application: WSGIApplication,
+        tuning: Tuning,
+        workers: Workers,
+        websockets: WebSockets,
+        generating_places: threading.BoundedSemaphore,
+    ):
         self.websockets = websockets
+        self.generating_places = generating_places
         self.loop_thread: int | None = None
         self._trigger_lock = threading.RLock()  # a signal may come while its own thread holds it
         self._closed = False
