@@ -60,11 +60,15 @@ def body_of(error: HearthError) -> dict[str, Any]:
     return body
 
 
+def status_of(error: HearthError) -> int:
+    return _row(error)[0]
+
+
 def to_response(error: Exception) -> Response:
     """Any exception as JSON. What is not ours says nothing but the request's id."""
     match error:
         case HearthError():
-            return _json(body_of(error), _row(error)[0], _headers(error))
+            return _json(body_of(error), status_of(error), _headers(error))
         case HTTPException():
             return _from_http(error)
         case _:
