@@ -32,8 +32,12 @@ SETTINGS = {
     "torch_dtype": "bfloat16",
 }
 # (steps, rows, length): short rows first, because copying is learnt there soonest; long ones for long conversations.
-STAGES = ((500, 28, 48), (400, 18, 104), (1150, 12, 168), (60, 5, 400))
-PEAK_RATE = 3e-3
+# The second course starts from the first one's saved weights, and keeps to what people ask Ember for.
+COURSES = (
+    ((500, 28, 48), (400, 18, 104), (1150, 12, 168), (60, 5, 400)),
+    ((700, 18, 104), (850, 12, 168), (30, 5, 400)),
+)
+PEAK_RATES = (3e-3, 2e-3)
 
 
 def main() -> None:
@@ -44,15 +48,19 @@ def main() -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps to take, for a quick trial")
     parser.add_argument("--per-skill", type=int, default=100, help="questions drawn for each skill of the evaluation")
-    parser.add_argument("--evaluate-only", action="store_true", help="do not train")
+    parser.add_argument(
+        "--from-course", type=int, default=1, help="2 goes on from the weights in --out, 3 only evaluates"
+    )
     parser.add_argument("--misses", action="store_true", help="print what was answered wrongly")
     options = parser.parse_args()
     _load_fast_blas()
-    stages = [(max(1, round(steps * options.scale)), rows, length) for steps, rows, length in STAGES]
+    courses = [
+        [(max(1, round(steps * options.scale)), rows, length) for steps, rows, length in course] for course in COURSES
+    ]
     options.out.mkdir(parents=True, exist_ok=True)
-    if not options.evaluate_only:
-        _make(options.out, options.work, stages)
-    _evaluate(options.out, stages, options.per_skill, options.misses)
+    for number in range(options.from_course - 1, len(courses)):
+        _make(options.out, options.work, courses[number], number)
+    _evaluate(options.out, [stage for course in courses for stage in course], options.per_skill, options.misses)
 
 
 def _load_fast_blas() -> None:
@@ -64,26 +72,32 @@ def _load_fast_blas() -> None:
     print(blas.load(), flush=True)
 
 
-def _make(out: Path, work: Path, stages: list[tuple[int, int, int]]) -> None:
-    """Trains a model and saves it with its tokenizer; checkpoints go to `work`."""
+def _make(out: Path, work: Path, stages: list[tuple[int, int, int]], course: int) -> None:
+    """Trains the model for one course and saves it, the first time with its tokenizer; checkpoints go to `work`."""
     import mlx.core as mx
+    from mlx_lm import load
 
     from ember.batches import BatchMaker
     from ember.lessons import Lessons
     from ember.saving import save_model, tokenizer_from
     from ember.training import Stage, new_model, train
 
-    lessons = Lessons(random.Random(SEED))
-    tokenizer = tokenizer_from(lessons, LESSONS_FOR_TOKENIZER, SETTINGS, out)
+    lessons = Lessons(random.Random(SEED + course), focus=course > 0)
+    if course == 0:
+        tokenizer = tokenizer_from(lessons, LESSONS_FOR_TOKENIZER, SETTINGS, out)
+        model = new_model(SETTINGS, SEED)
+    else:
+        model, wrapper = load(str(out))[:2]
+        model.set_dtype(mx.float32)
+        tokenizer = wrapper._tokenizer
     maker = BatchMaker(lessons, tokenizer)
-    model = new_model(SETTINGS, SEED)
     work.mkdir(parents=True, exist_ok=True)
 
     def checkpoint(step: int) -> None:
         if step % 250 == 0:
             save_model(model, work / "checkpoint.safetensors")
 
-    for line in train(model, [Stage(*stage) for stage in stages], PEAK_RATE, maker.batch, checkpoint):
+    for line in train(model, [Stage(*stage) for stage in stages], PEAK_RATES[course], maker.batch, checkpoint):
         print(line, flush=True)
     save_model(model, out / "model.safetensors", mx.bfloat16)
 

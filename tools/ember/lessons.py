@@ -155,12 +155,14 @@ REMEMBERED = (
 class Lessons:
     """Draws exchanges and conversations; `held_out` ones use phrasings and words that training never sees.
 
-    `copying` is the share of turns that only repeat words: the shortest way to learn to copy at all.
+    `copying` is the share of turns that only repeat words: the shortest way to learn to copy at all. `focus` draws
+    more of what people ask Ember for, and less of the exercises.
     """
 
     rng: random.Random
     held_out: bool = False
     copying: float = 0.0
+    focus: bool = False
     guide: tuple[Topic, ...] = field(default_factory=lambda: read_topics(TOPICS_FOLDER / "guide.txt"))
     talk: tuple[Topic, ...] = field(default_factory=lambda: read_topics(TOPICS_FOLDER / "talk.txt"))
 
@@ -265,10 +267,11 @@ class Lessons:
         if self.rng.random() < 0.30:
             return self._memory(known)
         makers = (self.hearth, self.small_talk, self.fact, self.small_sum, self.unknown, self.repeat, self.counting)
-        return self.rng.choices(makers, weights=(34, 15, 11, 8, 11, 11, 4))[0]()
+        weights = (44, 22, 16, 2, 10, 4, 2) if self.focus else (34, 15, 11, 8, 11, 11, 4)
+        return self.rng.choices(makers, weights)[0]()
 
     def _memory(self, known: dict[str, str]) -> Exchange:
-        thing = self.rng.choice((REMEMBERED[0], *REMEMBERED))
+        thing = self.rng.choice((REMEMBERED[0],) * (8 if self.focus else 1) + REMEMBERED)
         untold = thing.name not in known
         return self.tell(thing, known) if self.rng.random() < (0.7 if untold else 0.1) else self.ask(thing, known)
 
