@@ -108,7 +108,8 @@ def open_hearth(args: argparse.Namespace) -> int:
     running = Instance(data_dir(args).run).running(STARTING_SECONDS)
     if running is None:
         return serve_here(args)
-    webbrowser.open(running.url)
+    if not is_on("HEARTH_NO_BROWSER"):
+        webbrowser.open(running.url)
     return 0
 
 
