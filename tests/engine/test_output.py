@@ -96,6 +96,16 @@ def test_a_template_may_open_the_thinking(sequence: Sequence) -> None:
     assert (whole.reasoning, whole.text) == ("why", "so")
 
 
+@pytest.mark.parametrize("text", ["<think>\nwhy\n</think>\n\n so\n", "  <think>why\n</think>so\n"])
+def test_white_space_behind_a_marker_belongs_to_it(sequence: Sequence, text: str) -> None:
+    whole = collect(events(sequence, text, splitter()))
+    assert (whole.reasoning, whole.text.removeprefix("  ")) == ("why\n", "so\n")
+
+
+def test_white_space_of_an_answer_without_thinking_is_its_own(sequence: Sequence) -> None:
+    assert collect(events(sequence, "\n\n so", splitter())).text == "\n\n so"
+
+
 def test_markers_cut_off_by_the_end_are_text(sequence: Sequence) -> None:
     assert collect(events(sequence, "a <thin", splitter())).text == "a <thin"
 

@@ -32,7 +32,9 @@ class Splitter:
     def __init__(self, detokenizer: Detokenizer, machine: TextMachine, in_reasoning: bool):
         self._detokenizer = detokenizer
         self._machine = machine
-        self._state = machine.make_state("reasoning" if in_reasoning else "normal")
+        self._section: str | None = "reasoning" if in_reasoning else "normal"
+        self._state = machine.make_state(self._section)
+        self._after_marker = in_reasoning
         self.stopped = False
 
     @property
@@ -50,19 +52,24 @@ class Splitter:
         if not self.stopped:
             state, rest, name = self._machine.flush(self._state)
             self._state = state
-            yield from event(name, rest)
+            yield from self._events(name, rest)
 
     def _split(self, text: str) -> Iterator[Event]:
         if text and not self.stopped:
             self._state, segments = self._machine.split(self._state, text)
             self.stopped = self._state[0] is None
             for name, piece in segments:
-                yield from event(name, piece)
+                yield from self._events(name, piece)
 
-
-def event(state: str | None, text: str) -> Iterator[Event]:
-    if text:
-        yield Reasoning(text) if state == "reasoning" else Text(text)
+    def _events(self, section: str | None, text: str) -> Iterator[Event]:
+        """White space behind a marker belongs to the marker."""
+        if section != self._section:
+            self._section, self._after_marker = section, True
+        if self._after_marker:
+            text = text.lstrip()
+            self._after_marker = not text
+        if text:
+            yield Reasoning(text) if section == "reasoning" else Text(text)
 
 
 class Answer:
