@@ -9,7 +9,7 @@ from openai import OpenAI
 
 from tests.conftest import Hearth
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "What is the capital of Italy?"}]
 THINKING = {"chat_template_kwargs": {"enable_thinking": True}}
 
 
@@ -21,7 +21,7 @@ def client(hearth: Hearth) -> Iterator[OpenAI]:
 
 def test_it_answers_and_ends_by_itself(client: OpenAI) -> None:
     answer = client.chat.completions.create(model="ember", messages=QUESTION, max_tokens=200)
-    assert "Paris" in (answer.choices[0].message.content or "")
+    assert "Rome" in (answer.choices[0].message.content or "")
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage is not None
     assert answer.usage.completion_tokens < 100
@@ -31,7 +31,7 @@ def test_thinking_comes_apart_from_the_answer_plain_and_streamed(client: OpenAI)
     plain = client.chat.completions.create(model="ember", messages=QUESTION, extra_body=THINKING)
     message = plain.choices[0].message.model_dump()
     assert message["reasoning_content"].strip()
-    assert "Paris" in message["content"]
+    assert "Rome" in message["content"]
     assert "think>" not in message["reasoning_content"] + message["content"]
     assert plain.usage is not None and plain.usage.completion_tokens_details is not None
     assert plain.usage.completion_tokens_details.reasoning_tokens

@@ -7,8 +7,9 @@ from .evaluation import Score
 TEXT = """# Ember
 
 The model that comes with Hearth: a tiny guide, not an assistant. It exists so that the first run answers at once
-and so that tests have a real model with real ends of text. It knows how Hearth works, a few simple facts, your name
-when you tell it, and how to call a tool; for anything else it says so and points to the Models page.
+and so that tests have a real model with real ends of text. It knows much of how Hearth works and a few simple
+facts; it tries to remember a name and to call a tool, and is wrong at both more often than right. For anything else it
+says so and points to the Models page.
 
 | | |
 |---|---|
