@@ -34,8 +34,6 @@ WEATHER = {
 }
 Say = Callable[..., str]
 unsure = pytest.mark.xfail(reason="Ember copies unseen words rightly in under half of the cases", strict=False)
-    reason="Ember copies unseen words rightly in under half of the cases, see its README", strict=False
-)
 
 
 def user(text: str) -> dict[str, Any]:
