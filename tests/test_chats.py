@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.pages.conftest import CHAT, Scripted, finish, until
-from webapp import chats
 from webapp.answers import Watch
 from webapp.chats import Chats, Conversation
 from webapp.errors import EngineStopped, HearthError, InvalidRequest, ModelNotFound, OutOfMemory
@@ -191,10 +190,8 @@ def woken(watch: Watch, seconds: float = 2.0) -> bool:
     return watch._news.wait(seconds)
 
 
-def test_text_is_saved_while_it_is_written(
-    live: Chats, store: Database, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chats, "SAVE_SECONDS", 0.0)
+def test_text_is_saved_while_it_is_written(store: Database, scripted: Scripted) -> None:
+    live = Chats(store, scripted, save_seconds=0)
     live.start(CHAT, "Hello", MODEL)
     scripted.say("Some text")
     with store.read() as tx:
@@ -208,9 +205,9 @@ def test_text_is_saved_while_it_is_written(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("saves_per_answer", ["none", "all but the last"])
 def test_a_full_disk_ends_the_answer_and_wedges_nothing(
-    live: Chats, store: Database, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, saves_per_answer: str
+    store: Database, scripted: Scripted, saves_per_answer: str
 ) -> None:
-    monkeypatch.setattr(chats, "SAVE_SECONDS", 0.0)
+    live = Chats(store, scripted, save_seconds=0)
     column = "content" if saves_per_answer == "none" else "status"
     with store.write() as tx:
         tx.query(f"create trigger full before update of {column} on messages begin select raise(abort, 'full'); end")

@@ -62,9 +62,10 @@ class Conversation:
 class Chats:
     """Starts, stops and remembers answers, and tells the watchers."""
 
-    def __init__(self, store: Database, router: Generator):
+    def __init__(self, store: Database, router: Generator, save_seconds: float = SAVE_SECONDS):
         self._records = ChatRecords(store)
         self._router = router
+        self._save_seconds = save_seconds
         self._lock = threading.Lock()
         self._answers: dict[str, LiveAnswer] = {}
         self._watches: tuple[Watch, ...] = ()
@@ -221,7 +222,7 @@ class Chats:
             if isinstance(event, Finish):
                 return self._outcome(event)
             self._tell(answer.chat_id)
-            if time.monotonic() - saved >= SAVE_SECONDS:
+            if time.monotonic() - saved >= self._save_seconds:
                 saved = time.monotonic()
                 self._records.save_text(answer.turn_id, answer.text, answer.reasoning)
         return BROKE_OFF
