@@ -159,7 +159,12 @@ class Settings:
         2048, (16, 16_384), "Scheduling", "Prefill chunk", "The most prompt tokens of one step.", unit="tokens"
     )
     stall_ms: int = integer(
-        100, (5, 2000), "Scheduling", "Longest pause", "What a new prompt may hold up running answers.", unit="ms"
+        100,
+        (5, 2000),
+        "Scheduling",
+        "Longest pause",
+        "What new prompts may hold up running answers; twice that while more wait than run.",
+        unit="ms",
     )
     prefix_cache_mb: int = integer(
         1024, (0, 1_048_576), "Scheduling", "Prefix cache", "Memory for prompts kept for reuse.", unit="MB"
