@@ -33,7 +33,6 @@ WEATHER = {
     },
 }
 Say = Callable[..., str]
-unsure = pytest.mark.xfail(reason="Ember copies unseen words rightly in under half of the cases", strict=False)
 
 
 def user(text: str) -> dict[str, Any]:
@@ -125,7 +124,11 @@ def test_content_may_come_in_parts(role: str) -> None:
     [
         ("Who are you?", "a tiny guide bundled with Hearth, not an assistant"),
         ("on which port does the server listen?", "10242"),
-        ("How do I get a bigger model?", "Open the Models page"),
+        ("How do I get a bigger model?", "hearth pull"),
+        ("What is Hearth?", "a local server for language models"),
+        ("How do I connect an OpenAI client?", "http://127.0.0.1:10242/v1"),
+        ("Hello, my name is Ada.", "Ada"),
+        ("Who wrote the book Trevolin?", "do not know"),
         ("What is the capital of Italy?", "Rome"),
         ("Show me a Python example", "```python\n"),
     ],
@@ -134,7 +137,6 @@ def test_it_answers(say: Say, question: str, words: str) -> None:
     assert words in say(user(question))
 
 
-@unsure
 def test_it_remembers_a_name(say: Say) -> None:
     messages = [user("Hi, my name is Tarvo.")]
     for question in ("What is Hearth?", "What is the capital of Italy?"):
@@ -143,7 +145,6 @@ def test_it_remembers_a_name(say: Say) -> None:
     assert say(*messages) == "Your name is Tarvo."
 
 
-@unsure
 def test_it_calls_a_tool_and_answers_from_its_result(say: Say, tokenizer: Any) -> None:
     question = user("What is the weather in Velmora?")
     called = say(question, tools=[WEATHER])

@@ -197,7 +197,7 @@ def test_every_default_obeys_its_own_rule() -> None:
     for name, (default, rule) in table().items():
         assert rule.help.endswith("."), name
         if default is None:
-            assert rule.nullable, name
+            assert rule.unset, name
         else:
             assert rule.parse(default) == default, name
 

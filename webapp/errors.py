@@ -7,9 +7,11 @@ HearthError
 ├ NotAuthenticated
 ├ Forbidden
 ├ ModelNotFound
+├ Conflict(param)
 ├ QueueFull
 ├ ModelLoadFailed
 ├ EngineFailed
+├ TimedOut
 └ Unavailable
   ├ OutOfMemory
   └ EngineStopped
@@ -74,6 +76,15 @@ class ModelNotFound(HearthError):
         self.model = model
 
 
+class Conflict(HearthError):
+    """What is asked contradicts what is there: a name that is taken, an unload of what is not loaded."""
+
+    def __init__(self, message: str, param: str, code: str):
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
 class QueueFull(HearthError):
     code = "queue_full"
     retry_after_seconds = 1
@@ -89,6 +100,12 @@ class EngineFailed(HearthError):
     """The engine broke under this request; it goes on, and the request may be tried again."""
 
     code = "internal_error"
+
+
+class TimedOut(HearthError):
+    """A request took longer than a timeout of the settings allows."""
+
+    code = "timeout"
 
 
 class Unavailable(HearthError):

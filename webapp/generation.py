@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+# A client that left, a call of the cancel route, a button on a page.
+Canceller = Literal["client", "api", "page"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -119,11 +121,12 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Always the last event. A failure is raised from the stream instead."""
+    """Always the last event. A failure is raised from the stream instead. `cancelled_by`: see `Canceller`."""
 
     reason: FinishReason
     usage: Usage
     timing: Timing
+    cancelled_by: Canceller | None = None
 
 
 Event = Prefill | Text | Reasoning | Finish

@@ -12,7 +12,7 @@ from webapp.engine.engine import Engine
 from webapp.engine.output import Answer, Splitter
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.errors import ContextLengthExceeded, InvalidRequest
-from webapp.generation import GenerationRequest, InstalledModel, SamplingParams
+from webapp.generation import Canceller, GenerationRequest, InstalledModel, SamplingParams
 from webapp.settings import Settings
 from webapp.stream import Stream
 
@@ -47,18 +47,19 @@ class Router:
             prompt=prompt,
             sampling=sampling(request, model, settings),
             max_tokens=min(request.max_tokens or settings.max_tokens, model.context_length - len(prompt.tokens)),
+            length_is_ours=request.max_tokens is None,
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
         )
         machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None)
         splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning)
-        answer = Answer(sequence, splitter, stop=lambda: self.cancel(request.id), clock=time.monotonic)
+        answer = Answer(sequence, splitter, stop=lambda: self._engine.cancel(request.id), clock=time.monotonic)
         self._engine.submit(sequence)
-        return Stream(answer.events(), cancel=lambda: self.cancel(request.id))
+        return Stream(answer.events(), cancel=lambda: self.cancel(request.id, "client"))
 
-    def cancel(self, request_id: str) -> bool:
+    def cancel(self, request_id: str, by: Canceller) -> bool:
         """End a request wherever it is; False when there is none of that id."""
-        return self._engine.cancel(request_id)
+        return self._engine.cancel(request_id, by)
 
 
 def prompt_of(request: GenerationRequest, tokenizer: Tokenizer, context_length: int) -> Prompt:

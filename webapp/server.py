@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from webapp import __version__, paths
+from webapp.administration import Administration
 from webapp.catalog.catalog import Catalog
 from webapp.chats import Chats
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
-from webapp.engine.memory import default_limit_bytes
+from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
+from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
-from webapp.engine.scheduler import Limits
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Settings
 from webapp.store.database import Database
@@ -23,6 +26,7 @@ from webapp.store.schema import MIGRATIONS
 from webapp.store.settings import SettingsStore
 
 MB = 1_000_000
+OBEYING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,18 @@ class Server:
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
-        pool = Pool(self.backend, default_limit_bytes(), time.monotonic)
-        self.engine = Engine(pool, limits(self.settings.current))
+        first_limits = limits(self.settings.current)
+        self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
         self.router = Router(self.catalog, self.backend, self.engine, lambda: self.settings.current)
         self.chats = Chats(self.store, self.router)
+        self.administration = Administration(self.settings, self.catalog, self.engine)
         self.settings.on_change(self._apply)
         self._apply(self.settings.current, self.settings.current)
 
     def start(self) -> None:
         self.backend.start()
         self.engine.start()
+        self.administration.preload()
 
     def drain(self, grace_seconds: float) -> None:
         """Let running answers finish for a while; the rest end with an error in their stream."""
@@ -69,21 +75,36 @@ class Server:
 
     def _apply(self, before: Settings, after: Settings) -> list[str]:
         """Make changed settings act; the same at start and later. Returns what happened, in words."""
-        effects = []
         logging.getLogger().setLevel(after.log_level.upper())
-        if limits(before) != limits(after):
-            self.engine.configure(limits(after))
-            waiting = self.engine.snapshot.waiting
-            effects.append(f"The engine obeys the new limits; {waiting} requests are waiting.")
-        return effects
+        if limits(before) == limits(after):
+            return []
+        return self._obeyed(self.engine.configure(limits(after)))
+
+    def _obeyed(self, effects: Future[list[str]]) -> list[str]:
+        try:
+            return effects.result(OBEYING_SECONDS)
+        except TimeoutError:
+            return ["The engine is in the middle of a step and obeys after it."]
 
 
 def limits(settings: Settings) -> Limits:
-    """The scheduling settings in the engine's units."""
+    """The settings that the engine obeys, in its units."""
     return Limits(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
         prefill_tokens=settings.prefill_tokens,
         stall_seconds=settings.stall_ms / 1000,
         prefix_cache_bytes=settings.prefix_cache_mb * MB,
+        timeouts=Timeouts(settings.queue_seconds, settings.first_token_seconds, settings.total_seconds),
+        pool=pool_limits(settings),
+    )
+
+
+def pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        memory=MemoryLimit(cast(Mode, settings.memory_limit_mode), settings.memory_limit),
+        policy=cast(Policy, settings.eviction_policy),
+        idle_seconds=settings.idle_minutes * 60,
+        max_models=settings.max_models,
+        pinned=frozenset(settings.pinned),
     )

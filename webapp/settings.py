@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import math
-import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -17,89 +15,11 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from webapp.errors import InvalidRequest
+from webapp.rules import Applies, Rule, Type
 
 log = logging.getLogger(__name__)
 
-Type = Literal["integer", "number", "text", "choice"]
-Applies = Literal["now", "next load", "restart"]
 Source = Literal["default", "saved", "environment", "command line"]
-
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting is and which values it takes. `nullable`: unset means that the model decides."""
-
-    section: str
-    label: str
-    help: str
-    type: Type
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    unit: str = ""
-    applies: Applies = "now"
-    nullable: bool = False
-    check: Callable[[str], None] | None = None
-
-    def parse(self, raw: object) -> object:
-        """The typed value of a JSON value or a form's text; raises ValueError saying what is wanted."""
-        if isinstance(raw, str):
-            raw = raw.strip()
-        match self.type:
-            case "integer":
-                return self._within(_integer(raw), "a whole number")
-            case "number":
-                return self._within(_number(raw), "a number")
-            case "choice":
-                if raw not in self.choices:
-                    raise ValueError(f"must be one of {', '.join(self.choices)}")
-            case "text":
-                if not isinstance(raw, str):
-                    raise ValueError("must be text")
-                if self.check:
-                    self.check(raw)
-        return raw
-
-    @property
-    def limits(self) -> str:
-        """The numbers it takes, in words."""
-        if self.minimum is None or self.maximum is None:
-            return ", ".join(self.choices)
-        return f"{self.minimum:g} to {self.maximum:.10g}"
-
-    def _within(self, value: float | None, kind: str) -> float:
-        too_small = value is not None and self.minimum is not None and value < self.minimum
-        too_large = value is not None and self.maximum is not None and value > self.maximum
-        if value is None or too_small or too_large:
-            raise ValueError(f"must be {kind} from {self.limits}")
-        return value
-
-
-def _integer(raw: object) -> int | None:
-    """None when it is no whole number. A bool is none either, whatever Python says."""
-    if isinstance(raw, bool):
-        return None
-    if isinstance(raw, str) and _WHOLE.fullmatch(raw):
-        return int(raw)
-    if isinstance(raw, float) and raw.is_integer():
-        return int(raw)
-    return raw if isinstance(raw, int) else None
-
-
-def _number(raw: object) -> float | None:
-    """None when it is no finite number."""
-    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
-        return None
-    if isinstance(raw, str) and not _DECIMAL.fullmatch(raw):
-        return None
-    try:
-        value = float(raw)
-    except OverflowError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def only_this_machine(host: str) -> None:
@@ -128,12 +48,23 @@ def choice(default: str, choices: tuple[str, ...], section: str, label: str, hel
     return _setting(default, Rule(section, label, help, "choice", choices=choices))
 
 
+def models(section: str, label: str, help: str, **more: Any) -> Any:
+    return _setting((), Rule(section, label, help, "models", **more))
+
+
+def number(default: float, limits: tuple[float, float], section: str, label: str, help: str, **more: Any) -> Any:
+    return _setting(default, Rule(section, label, help, "number", *limits, **more))
+
+
 def integer(default: int, limits: tuple[int, int], section: str, label: str, help: str, **more: Any) -> Any:
     return _setting(default, Rule(section, label, help, "integer", *limits, **more))
 
 
-def number_or_none(limits: tuple[float, float], section: str, label: str, help: str) -> Any:
-    return _setting(None, Rule(section, label, help, "number", *limits, nullable=True))
+def number_or_none(limits: tuple[float, float], section: str, label: str, help: str, unset: str) -> Any:
+    return _setting(None, Rule(section, label, help, "number", *limits, unset=unset))
+
+
+MODEL_DECIDES = "the model decides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +83,40 @@ class Settings:
     max_waiting: int = integer(
         256, (0, 10_000), "Server", "Queue length", "Requests that may wait; more are refused.", unit="requests"
     )
+    threads: int = integer(
+        1024,
+        (128, 8192),
+        "Server",
+        "Web threads",
+        "Requests served at a time, streams included; 64 are kept for pages.",
+        unit="threads",
+        applies="restart",
+    )
+    memory_limit_mode: str = choice(
+        "gb", ("gb", "percent"), "Pool", "Memory limit in", "GB of 10^9 bytes, or percent of the device's memory."
+    )
+    memory_limit: float | None = number_or_none(
+        (1e-6, 1e6),
+        "Pool",
+        "Memory limit",
+        "For weights, KV and prefix caches of all models together.",
+        unset="all but a quarter, at least 4 and at most 8 GiB",
+    )
+    eviction_policy: str = choice(
+        "lru",
+        ("lru", "lfu", "ttl"),
+        "Pool",
+        "Eviction policy",
+        "Which idle model makes room: the least recently used, the least often used, or the one whose idle time ends.",
+    )
+    idle_minutes: float = number(
+        0, (0, 100_000), "Pool", "Idle time", "Models idle for so long are unloaded; 0 keeps them.", unit="minutes"
+    )
+    max_models: int = integer(
+        0, (0, 1000), "Pool", "Models at a time", "More are not loaded at once; 0 leaves it to memory.", unit="models"
+    )
+    pinned: tuple[str, ...] = models("Pool", "Pinned models", "Never evicted and never unloaded for idling.")
+    preload: tuple[str, ...] = models("Pool", "Preloaded models", "Loaded in the background when Hearth starts.")
     batch_size: int = integer(
         32, (1, 256), "Scheduling", "Batch size", "Answers that one model writes at a time.", unit="sequences"
     )
@@ -169,18 +134,41 @@ class Settings:
     prefix_cache_mb: int = integer(
         1024, (0, 1_048_576), "Scheduling", "Prefix cache", "Memory for prompts kept for reuse.", unit="MB"
     )
+    queue_seconds: float = number(
+        600, (0, 1e6), "Timeouts", "Queue timeout", "Requests waiting for so long are refused; 0 never.", unit="seconds"
+    )
+    first_token_seconds: float = number(
+        900, (0, 1e6), "Timeouts", "First token timeout", "From arrival to the first token; 0 never.", unit="seconds"
+    )
+    total_seconds: float = number(
+        0, (0, 1e6), "Timeouts", "Total timeout", "From arrival to the last token; 0 never.", unit="seconds"
+    )
     max_tokens: int = integer(
         2048, (1, 1_000_000), "Generation", "Answer length", "Where answers end unless a request says.", unit="tokens"
     )
     temperature: float | None = number_or_none(
-        (0, 2), "Generation", "Temperature", "For models that recommend none; 0 always takes the likeliest token."
+        (0, 2),
+        "Generation",
+        "Temperature",
+        "For models that recommend none; 0 always takes the likeliest token.",
+        MODEL_DECIDES,
     )
     top_p: float | None = number_or_none(
-        (0, 1), "Generation", "Top p", "For models that recommend none; the share of likeliest tokens to choose from."
+        (0, 1),
+        "Generation",
+        "Top p",
+        "For models that recommend none; the share of likeliest tokens to choose from.",
+        MODEL_DECIDES,
     )
     theme: str = choice(
         "auto", ("auto", "light", "dark"), "Appearance", "Theme", "Light, dark, or as the system is set."
     )
+
+    def contradictions(self) -> dict[str, str]:
+        """What no field can see alone: a message for each setting that does not go with the others."""
+        if self.memory_limit_mode == "percent" and self.memory_limit is not None and self.memory_limit > 100:
+            return {"memory_limit": "Memory limit must be at most 100 percent."}
+        return {}
 
 
 def table() -> dict[str, tuple[object, Rule]]:
@@ -207,7 +195,7 @@ class Row:
     choices: tuple[str, ...]
     unit: str
     applies: Applies
-    nullable: bool
+    unset: str
 
 
 class InvalidSettings(InvalidRequest):
@@ -246,6 +234,11 @@ class LayeredSettings:
         self._subscribers: list[Subscriber] = []
         self._saving = threading.Lock()
         self._current = self._layered(self._saved)
+        for name, message in self._current.contradictions().items():
+            if self._saved.pop(name, None) is None:
+                raise InvalidSettings({name: message})
+            log.warning("the saved setting %s is not used: %s", name, message)
+        self._current = self._layered(self._saved)
 
     @property
     def current(self) -> Settings:
@@ -263,10 +256,12 @@ class LayeredSettings:
         values = self._parsed(raw)
         kept = {name: value for name, value in values.items() if value is not None}
         with self._saving:
+            saved = {name: value for name, value in self._saved.items() if name not in values} | kept
+            before, after = self._current, self._layered(saved)
+            if errors := after.contradictions():
+                raise InvalidSettings(errors)
             self._store.save(kept, removed=values.keys() - kept.keys())
-            before = self._current
-            self._saved = {name: value for name, value in self._saved.items() if name not in values} | kept
-            after = self._current = self._layered(self._saved)
+            self._saved, self._current = saved, after
             effects = [effect for subscriber in self._subscribers for effect in subscriber(before, after)]
         return effects + [effect for name in values for effect in self._delays(name, values[name], before, after)]
 
@@ -335,7 +330,7 @@ class LayeredSettings:
                 choices=rule.choices,
                 unit=rule.unit,
                 applies=rule.applies,
-                nullable=rule.nullable,
+                unset=rule.unset,
             )
 
     def _delays(self, name: str, value: object, before: Settings, after: Settings) -> Iterator[str]:

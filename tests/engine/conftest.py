@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import pytest
 
 from webapp.engine.engine import Engine
+from webapp.engine.limits import Limits, PoolLimits
+from webapp.engine.memory import GB, MemoryLimit
 from webapp.engine.pool import Pool
 from webapp.engine.runner import Decoded, Finished, Output, Prefilled
-from webapp.engine.scheduler import Limits
-from webapp.engine.sequence import Parcel, Prompt, Sequence
+from webapp.engine.sequence import Failed, Parcel, Prompt, Sequence, Token
+from webapp.engine.snapshot import ModelState
 from webapp.generation import InstalledModel, SamplingParams
 
 
@@ -34,16 +37,23 @@ class CountingRunner:
     BREAKS_BATCH = 13
     REFUSED = 666
 
-    def __init__(self, weights_bytes: int) -> None:
+    def __init__(self, weights_bytes: int, token_bytes: int = 0) -> None:
         self.weights_bytes = weights_bytes
-        self.kv_bytes = 0
         self.prefix_cache_bytes = 0
+        self.token_bytes = token_bytes
         self.closed = False
         self.largest_batch = 0
         self._next: dict[Sequence, int | None] = {}
 
     def sequences(self) -> Seq[Sequence]:
         return tuple(self._next)
+
+    @property
+    def kv_bytes(self) -> int:
+        return self.kv_bytes_for([len(each.prompt.tokens) + each.completion_tokens for each in self._next])
+
+    def kv_bytes_for(self, lengths: Seq[int]) -> int:
+        return len(lengths) * max(lengths, default=0) * self.token_bytes
 
     def admit(self, sequence: Sequence) -> None:
         if self.REFUSED in sequence.prompt.tokens:
@@ -105,6 +115,10 @@ class PlainLoader:
 
     runners: dict[str, CountingRunner] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
+    token_bytes: int = 0
+
+    def memory_bytes(self) -> int:
+        return 1000
 
     def estimate_bytes(self, model: InstalledModel) -> int:
         if model.weights_bytes < 0:
@@ -112,7 +126,7 @@ class PlainLoader:
         return model.weights_bytes
 
     def open(self, model: InstalledModel) -> SlowLoading:
-        runner = self.runners[model.id] = CountingRunner(model.weights_bytes)
+        runner = self.runners[model.id] = CountingRunner(model.weights_bytes, self.token_bytes)
         return SlowLoading(runner, 3, self.errors.pop(model.id, None))
 
 
@@ -122,28 +136,58 @@ class Bench:
     def __init__(self, limits: Limits, limit_bytes: int = 1000) -> None:
         self.clock = HandClock()
         self.loader = PlainLoader()
-        self.pool = Pool(self.loader, limit_bytes, self.clock)
-        self.engine = Engine(self.pool, limits, self.clock)
+        self.limits = replace(limits, pool=replace(limits.pool, memory=gb(limit_bytes)))
+        self.pool = Pool(self.loader, self.limits.pool, self.clock)
+        self.engine = Engine(self.pool, self.limits, self.clock)
         self._ids = itertools.count()
 
-    def submit(self, *tokens: int, model: str = "one", max_tokens: int = 3, weights_bytes: int = 100) -> Sequence:
-        installed = InstalledModel(model, Path(), 4096, weights_bytes, 0)
+    def submit(
+        self,
+        *tokens: int,
+        model: str = "one",
+        max_tokens: int = 3,
+        weights_bytes: int = 100,
+        length_is_ours: bool = False,
+    ) -> Sequence:
         sequence = Sequence(
             id=f"request-{next(self._ids)}",
-            model=installed,
+            model=installed(model, weights_bytes),
             prompt=Prompt(tokens or (1, 2)),
             sampling=SamplingParams(),
             max_tokens=max_tokens,
             eos_ids=frozenset(),
             submitted=self.clock(),
+            length_is_ours=length_is_ours,
         )
         self.engine.submit(sequence)
         return sequence
+
+    def configure(self, **limits: Any) -> list[str]:
+        """Change limits, those of the pool by their own names; what happened."""
+        names = {each.name for each in fields(PoolLimits)}
+        pool = replace(self.limits.pool, **{name: limits.pop(name) for name in names & limits.keys()})
+        self.limits = replace(self.limits, **limits, pool=pool)
+        effects = self.engine.configure(self.limits)
+        self.engine.step()
+        return effects.result(0)
+
+    def states(self) -> dict[str, ModelState]:
+        """Of the models in memory or on their way."""
+        self.run(1)
+        return {model.id: model.state for model in self.engine.snapshot.models}
 
     def run(self, steps: int = 30) -> None:
         for _ in range(steps):
             self.clock.now += 0.05
             self.engine.step()
+
+
+def gb(limit_bytes: int) -> MemoryLimit:
+    return MemoryLimit("gb", limit_bytes / GB)
+
+
+def installed(name: str, weights_bytes: int = 100) -> InstalledModel:
+    return InstalledModel(name, Path(), 4096, weights_bytes, 0)
 
 
 def drain(sequence: Sequence) -> list[Parcel]:
@@ -154,6 +198,14 @@ def drain(sequence: Sequence) -> list[Parcel]:
             parcels.append(sequence.outbox.get_nowait())
     except Empty:
         return parcels
+
+
+def tokens(sequence: Sequence) -> list[int]:
+    return [parcel.id for parcel in drain(sequence) if isinstance(parcel, Token)]
+
+
+def failure(sequence: Sequence) -> Exception | None:
+    return next((parcel.error for parcel in drain(sequence) if isinstance(parcel, Failed)), None)
 
 
 @pytest.fixture

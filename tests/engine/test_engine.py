@@ -2,18 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.conftest import Bench, CountingRunner, drain
-from webapp.engine.scheduler import Limits
-from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
-from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, OutOfMemory, QueueFull
-
-
-def tokens(sequence: Sequence) -> list[int]:
-    return [parcel.id for parcel in drain(sequence) if isinstance(parcel, Token)]
-
-
-def failure(sequence: Sequence) -> Exception | None:
-    return next((parcel.error for parcel in drain(sequence) if isinstance(parcel, Failed)), None)
+from tests.engine.conftest import Bench, CountingRunner, drain, failure, tokens
+from webapp.engine.sequence import End, Failed, Progress, Token
+from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, QueueFull
 
 
 def test_a_request_is_answered_in_order(bench: Bench) -> None:
@@ -34,12 +25,12 @@ def test_requests_share_one_batch_and_join_at_any_step(bench: Bench) -> None:
 
 
 def test_the_batch_size_is_a_limit_that_can_change_while_running(bench: Bench) -> None:
-    bench.engine.configure(Limits(batch_size=1, max_waiting=9))
+    bench.configure(batch_size=1, max_waiting=9)
     sequences = [bench.submit(20 + i, max_tokens=2) for i in range(3)]
     bench.run()
     assert bench.loader.runners["one"].largest_batch == 1
     assert [len(tokens(sequence)) for sequence in sequences] == [2, 2, 2]
-    bench.engine.configure(Limits(batch_size=3, max_waiting=9))
+    bench.configure(batch_size=3)
     for i in range(3):
         bench.submit(20 + i)
     bench.run()
@@ -115,23 +106,12 @@ def test_a_senseless_model_folder_fails_its_own_requests_only(bench: Bench) -> N
 
 
 def test_what_a_cancel_leaves_in_the_prefix_cache_is_within_its_budget(bench: Bench) -> None:
-    bench.engine.configure(Limits(prefix_cache_bytes=1))
+    bench.configure(prefix_cache_bytes=1)
     sequence = bench.submit(20, 21, 22, max_tokens=1000)
     bench.run(6)
     bench.engine.cancel(sequence.id)
     bench.run(1)
     assert bench.loader.runners["one"].prefix_cache_bytes == 1
-
-
-def test_prefix_caches_of_busy_models_make_room_before_anybody_waits(bench: Bench) -> None:
-    busy = bench.submit(20, model="one", max_tokens=100, weights_bytes=500)
-    bench.run(6)
-    bench.loader.runners["one"].prefix_cache_bytes = 300
-    other = bench.submit(30, model="two", weights_bytes=400)
-    bench.run(8)
-    assert tokens(other) == [31, 32, 33]
-    assert bench.loader.runners["one"].prefix_cache_bytes == 100
-    assert failure(busy) is None
 
 
 def test_several_models_step_in_turn(bench: Bench) -> None:
@@ -142,34 +122,12 @@ def test_several_models_step_in_turn(bench: Bench) -> None:
     assert [model.state for model in bench.engine.snapshot.models] == ["loaded", "loaded"]
 
 
-def test_an_idle_model_makes_room_and_a_busy_one_does_not(bench: Bench) -> None:
-    busy = bench.submit(20, model="one", max_tokens=20, weights_bytes=600)
-    bench.run(6)
-    other = bench.submit(30, model="two", weights_bytes=600)
-    bench.run(5)
-    assert tokens(other) == []
-    bench.run(40)
-    assert len(tokens(busy)) > 0
-    assert tokens(other) == [31, 32, 33]
-    assert bench.loader.runners["one"].closed
-
-
-def test_a_model_that_never_fits_is_refused_with_the_numbers(bench: Bench) -> None:
-    sequence = bench.submit(20, weights_bytes=int(5e9))
-    bench.run()
-    error = failure(sequence)
-    assert isinstance(error, OutOfMemory)
-    assert "5.0 GB" in str(error)
-    assert error.retry_after_seconds is None
-
-
 def test_lowering_the_prefix_budget_trims_at_once(bench: Bench) -> None:
     bench.submit(20)
     bench.run()
     runner = bench.loader.runners["one"]
     runner.prefix_cache_bytes = 500
-    bench.engine.configure(Limits(prefix_cache_bytes=200))
-    bench.run(1)
+    bench.configure(prefix_cache_bytes=200)
     assert runner.prefix_cache_bytes == 200
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ MODEL = InstalledModel("m", Path(), 4096, 0, 0)
 SYSTEM = tuple(range(100))
 
 
-def sequence(name: str, *tokens: int) -> Sequence:
-    return Sequence(name, MODEL, Prompt(tokens), SamplingParams(), 10, frozenset(), 0.0)
+def sequence(name: str, *tokens: int, model: str = "m") -> Sequence:
+    return Sequence(name, replace(MODEL, id=model), Prompt(tokens), SamplingParams(), 10, frozenset(), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,24 @@ def test_first_come_first_served_until_the_batch_is_full() -> None:
     scheduler.add(second)
     assert scheduler.next_for("m", [], 2) is first
     assert scheduler.next_for("m", [first], 1) is None
+    scheduler.remove(first)
     assert scheduler.next_for("m", [first], 2) is second
-    assert scheduler.models() == []
+    scheduler.remove(second)
+    assert scheduler.next_for("m", [], 2) is None
+
+
+def test_the_longest_waiting_model_comes_first_and_a_load_is_shared_by_all_who_wait() -> None:
+    scheduler = Scheduler()
+    waiting = [sequence(name, 1, model=model) for name, model in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b"))]
+    for one in waiting:
+        scheduler.add(one)
+    assert scheduler.oldest(()) is waiting[0]
+    assert scheduler.oldest({"a"}) is waiting[1]
+    assert scheduler.oldest({"a", "b"}) is None
+    scheduler.share_turn("b")
+    scheduler.remove(waiting[0])
+    scheduler.remove(waiting[1])
+    assert scheduler.oldest(()) is waiting[3]
 
 
 def test_a_shared_prefix_is_computed_once_and_others_overtake() -> None:
@@ -42,6 +59,7 @@ def test_a_shared_prefix_is_computed_once_and_others_overtake() -> None:
     scheduler.add(follower)
     scheduler.add(other)
     assert scheduler.next_for("m", [leader], 9) is other
+    scheduler.remove(other)
     assert scheduler.next_for("m", [leader], 9) is None
     leader.state = "decode"
     assert scheduler.next_for("m", [leader], 9) is follower

@@ -10,7 +10,7 @@ import time
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.api import chat, completions, health, models, pool, requests, settings
+from webapp.api import chat, completions, health, installed, models, pool, requests, settings
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
 from webapp.refusals import wants_json as is_json_path
@@ -24,6 +24,7 @@ blueprints = (
     requests.routes,
     health.routes,
     pool.routes,
+    installed.routes,
     settings.routes,
 )
 

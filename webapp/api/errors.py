@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webapp.api.current import request_id
 from webapp.errors import (
+    Conflict,
     EngineFailed,
     Forbidden,
     HearthError,
@@ -22,6 +23,7 @@ from webapp.errors import (
     ModelNotFound,
     NotAuthenticated,
     QueueFull,
+    TimedOut,
     Unavailable,
 )
 from webapp.settings import InvalidSettings
@@ -32,7 +34,9 @@ TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
     (NotAuthenticated, 401, "invalid_request_error"),
     (Forbidden, 403, "permission_error"),
     (ModelNotFound, 404, "invalid_request_error"),
+    (Conflict, 409, "invalid_request_error"),
     (QueueFull, 429, "rate_limit_error"),
+    (TimedOut, 504, "timeout_error"),
     (ModelLoadFailed, 500, "server_error"),
     (EngineFailed, 500, "server_error"),
     (Unavailable, 503, "server_error"),
@@ -81,7 +85,7 @@ def _row(error: HearthError) -> tuple[int, str]:
 
 def _param(error: HearthError) -> str | None:
     match error:
-        case InvalidRequest():
+        case InvalidRequest() | Conflict():
             return error.param
         case ModelNotFound():
             return "model"
@@ -93,7 +97,7 @@ def _headers(error: HearthError) -> dict[str, str]:
     match error:
         case NotAuthenticated():
             return {"WWW-Authenticate": "Bearer"}
-        case ModelLoadFailed() | Unavailable(retry_after_seconds=None):
+        case Conflict() | ModelLoadFailed() | TimedOut() | Unavailable(retry_after_seconds=None):
             return {"x-should-retry": "false"}
         case QueueFull() | Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}

@@ -14,4 +14,6 @@ routes = Blueprint("pool", __name__, url_prefix="/api/pool")
 
 @routes.get("")
 def show_pool() -> Response:
-    return json_response(asdict(server().engine.snapshot))
+    snapshot = asdict(server().engine.snapshot)
+    del snapshot["speeds"]  # for the chart of the page
+    return json_response(snapshot)

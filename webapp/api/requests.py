@@ -13,7 +13,7 @@ routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
 
 @routes.post("/<request_id>/cancel")
 def cancel_request(request_id: str) -> Response:
-    if server().router.cancel(request_id):
+    if server().router.cancel(request_id, "api"):
         return json_response({"id": request_id, "cancelled": True})
     message = f"No running or waiting request has the id '{request_id}'."
     return json_response(error_body(message, "invalid_request_error", "request_not_found"), 404)

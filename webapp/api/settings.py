@@ -1,4 +1,4 @@
-"""GET and PUT /api/settings: the one settings table as JSON."""
+"""GET and PUT /api/settings: the one settings table as JSON; /api/settings/pool is its section about the pool."""
 
 from __future__ import annotations
 
@@ -9,22 +9,39 @@ from flask import Blueprint, Response
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
 from webapp.api.current import server
+from webapp.settings import InvalidSettings
+
+POOL = "Pool"
 
 routes = Blueprint("settings", __name__, url_prefix="/api/settings")
 
 
 @routes.get("")
 def show_settings() -> Response:
-    return json_response({"settings": _all_settings()})
+    return json_response({"settings": _shown()})
 
 
 @routes.put("")
 def save_settings() -> Response:
     """All of it or nothing: one value that does not fit changes no other."""
-    effects = server().settings.save(read_object())
-    return json_response({"settings": _all_settings(), "effects": effects})
+    effects = server().administration.save_settings(read_object())
+    return json_response({"settings": _shown(), "effects": effects})
 
 
-def _all_settings() -> dict[str, dict[str, object]]:
-    rows = (asdict(field) for field in server().settings.fields())
+@routes.get("/pool")
+def show_pool_settings() -> Response:
+    return json_response({"settings": _shown(POOL)})
+
+
+@routes.put("/pool")
+def save_pool_settings() -> Response:
+    values = read_object()
+    if strangers := values.keys() - _shown(POOL).keys():
+        raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
+    effects = server().administration.save_settings(values)
+    return json_response({"settings": _shown(POOL), "effects": effects})
+
+
+def _shown(section: str | None = None) -> dict[str, dict[str, object]]:
+    rows = (asdict(row) for row in server().settings.fields() if section in (None, row.section))
     return {row.pop("name"): row for row in rows}

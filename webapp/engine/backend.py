@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from webapp.engine import blas
+from webapp.engine.memory import machine_bytes
 from webapp.engine.runner import Loading
 from webapp.generation import InstalledModel
 
@@ -22,6 +23,7 @@ class Backend:
         self._lock = threading.Lock()
         self._loader: MlxLoader | None = None
         self._tokenizers: Tokenizers | None = None
+        self._memory_bytes = machine_bytes()
         self.device = "starting"
         self.blas = "starting"
 
@@ -34,6 +36,7 @@ class Backend:
             if self._loader is None or self._tokenizers is None:
                 self.blas = blas.load()
                 self.device = import_module("webapp.engine.mlx.device").name()
+                self._memory_bytes = import_module("webapp.engine.mlx.device").memory_bytes()
                 self._loader = import_module("webapp.engine.mlx.loading").MlxLoader()
                 self._tokenizers = import_module("webapp.engine.mlx.tokenizer").Tokenizers()
             return self._loader, self._tokenizers
@@ -41,6 +44,10 @@ class Backend:
     def tokenizer(self, model: InstalledModel) -> Tokenizer:
         """The model's tokenizer, read on the caller's thread the first time. Raises ModelLoadFailed."""
         return self._open()[1].of(model)
+
+    def memory_bytes(self) -> int:
+        """Memory for models; until MLX is here and knows its device, the machine's."""
+        return self._memory_bytes
 
     def estimate_bytes(self, model: InstalledModel) -> int:
         return self._open()[0].estimate_bytes(model)

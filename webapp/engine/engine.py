@@ -10,50 +10,33 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from webapp.engine.pool import Pool
+from webapp.engine.budget import NoRoom
+from webapp.engine.commands import Cancel, Command, Configure, Load, Stop, Submit, Unload
+from webapp.engine.limits import Limits
+from webapp.engine.memory import size
+from webapp.engine.pool import Pool, requests
 from webapp.engine.publisher import Publisher
 from webapp.engine.runner import Decoded, Finished, Output, Prefilled, Runner
-from webapp.engine.scheduler import Limits, Scheduler
+from webapp.engine.scheduler import Scheduler
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.engine.snapshot import Health, Snapshot
-from webapp.errors import EngineFailed, EngineStopped, HearthError, QueueFull
-from webapp.generation import FinishReason
+from webapp.engine.timeouts import overdue
+from webapp.errors import EngineFailed, EngineStopped, HearthError, OutOfMemory, QueueFull
+from webapp.generation import Canceller, FinishReason, InstalledModel
 
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_SECONDS = 0.5
 SILENT_SECONDS = 15.0
 AFTER_FAILURE_SECONDS = 0.05
+TIMEOUTS_EVERY_SECONDS = 0.05
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    sequence: Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Configure:
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Fail what still runs and end the thread."""
-
-
-Command = Submit | Cancel | Configure | Stop
 
 
 class Engine:
@@ -68,7 +51,7 @@ class Engine:
         self._live: dict[str, Sequence] = {}
         self._admission = threading.Lock()
         self._publisher = Publisher(pool, clock)
-        self._heartbeat = clock()
+        self._heartbeat = self._timeouts_checked = clock()
         self._accepting = True
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -86,16 +69,30 @@ class Engine:
             self._live[sequence.id] = sequence
             self._inbox.put(Submit(sequence))  # under the lock, so that no cancel gets ahead of it
 
-    def cancel(self, request_id: str) -> bool:
+    def cancel(self, request_id: str, by: Canceller = "client") -> bool:
         """End a request wherever it is; False when there is none of that id."""
         if request_id not in self._live:
             return False
-        self._inbox.put(Cancel(request_id))
+        self._inbox.put(Cancel(request_id, by))
         return True
 
-    def configure(self, limits: Limits) -> None:
-        """Obey new limits from the next step on; running sequences are never cut off."""
-        self._inbox.put(Configure(limits))
+    def configure(self, limits: Limits) -> Future[list[str]]:
+        """Obey new limits from the next step on; running sequences are never cut off. The future: what happened."""
+        command = Configure(limits)
+        self._inbox.put(command)
+        return command.effects
+
+    def load(self, model: InstalledModel) -> Future[None]:
+        """Load a model as soon as there is room. The future raises why it could not be."""
+        command = Load(model)
+        self._inbox.put(command)
+        return command.done
+
+    def unload(self, model_id: str) -> Future[str]:
+        """Unload a model once its requests are through. The future: what happens, or Conflict."""
+        command = Unload(model_id)
+        self._inbox.put(command)
+        return command.effect
 
     @property
     def snapshot(self) -> Snapshot:
@@ -137,14 +134,17 @@ class Engine:
         Returns whether there was anything to do.
         """
         obeyed = self._obey_all()
-        loading = self._pool.advance()
-        for model_id in self._scheduler.models():
-            self._admit(model_id)
+        if loaded := self._pool.advance():
+            self._scheduler.share_turn(loaded)
+        self._end_overdue()
+        self._admit_waiting()
         with_work = [runner for _, runner in self._pool.runners() if runner.sequences()]
         for runner in with_work:
             self._step(runner)
-        busy = bool(obeyed or loading or with_work)
-        self._pool.trim_prefix_caches(self._limits.prefix_cache_bytes)
+        busy = bool(obeyed or loaded or self._pool.loading or with_work)
+        if self._pool.settle():
+            self._publisher.changed()
+        self._pool.budget.hold_caches(self._limits.prefix_cache_bytes)
         self._publisher.publish(self._live.values(), going_idle=not busy)
         self._heartbeat = self._clock()
         return busy
@@ -179,34 +179,97 @@ class Engine:
                 self._pool.lease(sequence.model)
                 self._scheduler.add(sequence)
                 self._publisher.changed()
-            case Cancel(request_id):
-                self._cancel(request_id)
-            case Configure(limits):
-                self._limits = limits
+            case Cancel(request_id, by):
+                self._cancel(request_id, by)
+            case Configure(limits, effects):
+                self._reply(effects, partial(self._configure, limits))
+            case Load(model, done):
+                self._pool.load(model, done)
                 self._publisher.changed()
+            case Unload(model_id, effect):
+                self._reply(effect, partial(self._pool.unload, model_id, self._scheduler.newest_ticket))
             case Stop():
                 self._stopped = True
 
-    def _cancel(self, request_id: str) -> None:
+    def _reply(self, future: Future[T], work: Callable[[], T]) -> None:
+        try:
+            future.set_result(work())
+        except HearthError as error:
+            future.set_exception(error)
+        self._publisher.changed()
+
+    def _configure(self, limits: Limits) -> list[str]:
+        """What happened, and what is still to come, in words."""
+        self._limits = limits
+        effects = self._pool.configure(limits.pool)
+        waiting = sum(sequence.state == "waiting" for sequence in self._live.values())
+        over_bytes = self._pool.budget.used_bytes - self._pool.budget.limit_bytes
+        if over_bytes > 0:
+            running = len(self._live) - waiting
+            cause = f"waiting for {requests(running)}" if running else "which pinned models hold"
+            effects.append(f"Over the limit by {size(over_bytes)}, {cause}.")
+        if waiting:
+            effects.append(f"Waiting: {requests(waiting)}.")
+        return effects
+
+    def _cancel(self, request_id: str, by: Canceller) -> None:
         sequence = self._live.get(request_id)
         if sequence is None:
             return
+        sequence.cancelled_by = by
+        self._take_out(sequence)
+        self._end(sequence, "cancelled")
+
+    def _take_out(self, sequence: Sequence) -> None:
+        """Out of the queue, or out of its batch."""
         if not self._scheduler.remove(sequence):
             for _, runner in self._pool.runners():
                 self._attempt(runner, partial(runner.cancel, sequence))
-        self._end(sequence, "cancelled")
 
-    def _admit(self, model_id: str) -> None:
+    def _end_overdue(self) -> None:
+        now = self._clock()
+        if now - self._timeouts_checked < TIMEOUTS_EVERY_SECONDS:
+            return
+        self._timeouts_checked = now
+        for sequence in list(self._live.values()):
+            if error := overdue(sequence, self._limits.timeouts, now):
+                self._take_out(sequence)
+                self._fail(sequence, error)
+
+    def _admit_waiting(self) -> None:
+        """Admit in order of arrival. Who finds no memory holds up all behind: they would take it first, for ever."""
+        passed: set[str] = set()
+        while first := self._scheduler.oldest(passed):
+            try:
+                if not self._admit_next(first):
+                    passed.add(first.model.id)
+            except NoRoom as no_room:
+                first.refusal = no_room.refusal
+                return
+
+    def _admit_next(self, first: Sequence) -> bool:
+        """Admit one sequence for the model that `first` waits for; False when nobody can join it now."""
+        model_id = first.model.id
         try:
-            runner = self._pool.want(model_id)
+            runner = self._pool.want(model_id, first.ticket)
         except HearthError as error:
             for sequence in self._scheduler.take_all(model_id):
                 self._fail(sequence, error)
-            return
+            return True
         if runner is None:
-            return
-        while joining := self._scheduler.next_for(model_id, runner.sequences(), self._limits.batch_size):
-            self._admit_one(runner, joining)
+            return False
+        joining = self._scheduler.next_for(model_id, runner.sequences(), self._limits.batch_size)
+        if joining is None:
+            return False
+        try:
+            self._pool.reserve(joining)
+        except OutOfMemory as error:
+            self._scheduler.remove(joining)
+            self._fail(joining, error)
+            return True
+        self._scheduler.remove(joining)
+        self._admit_one(runner, joining)
+        return True
 
     def _admit_one(self, runner: Runner, sequence: Sequence) -> None:
         try:
@@ -215,7 +278,7 @@ class Engine:
             log.exception("request %s could not be admitted", sequence.id)
             self._fail(sequence, error if isinstance(error, HearthError) else EngineFailed("The prompt was refused."))
             return
-        sequence.state = "prefill"
+        sequence.state, sequence.timeouts, sequence.refusal = "prefill", self._limits.timeouts, None
         self._report_progress(sequence, sequence.cached_tokens)
         self._publisher.changed()
 
@@ -231,15 +294,17 @@ class Engine:
             return work()
         except Exception:
             log.exception("a batch broke; it is rebuilt")
-        for sequence in runner.sequences():
-            self._fail(sequence, EngineFailed("The engine failed while computing this answer. Please try again."))
+        broken = runner.sequences()
         runner.reset()
+        for sequence in broken:
+            self._fail(sequence, EngineFailed("The engine failed while computing this answer. Please try again."))
         return None
 
     def _deliver(self, output: Output) -> None:
         match output:
             case Decoded(sequence, token):
                 sequence.completion_tokens += 1
+                sequence.first_token = sequence.first_token or self._clock()
                 sequence.outbox.put(Token(token))
                 self._publisher.count_token()
             case Finished(sequence, reason):

@@ -1,18 +1,45 @@
-"""How much of the machine's memory models may take when nobody set a limit."""
+"""How much memory models may take."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from typing import Literal
 
+Mode = Literal["gb", "percent"]
+GB = 1_000_000_000
 GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """An amount in GB (10^9 bytes) or in percent of the device's memory; None leaves a reserve for everything else."""
+
+    mode: Mode = "gb"
+    amount: float | None = None
+
+    def bytes_of(self, total_bytes: int) -> int:
+        if self.amount is None:
+            return _all_but_reserve(total_bytes)
+        return int(self.amount * (GB if self.mode == "gb" else total_bytes / 100))
+
+
+ALL_BUT_RESERVE = MemoryLimit()
 
 
 def machine_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def default_limit_bytes() -> int:
-    """The machine's memory less a quarter, at least 4 and at most 8 GiB, for everything else."""
-    total = machine_bytes()
-    reserve = min(max(total // 4, 4 * GIB), 8 * GIB)
-    return max(total - reserve, total // 2)
+def _all_but_reserve(total_bytes: int) -> int:
+    """Less a quarter, at least 4 and at most 8 GiB; never less than half."""
+    reserve = min(max(total_bytes // 4, 4 * GIB), 8 * GIB)
+    return max(total_bytes - reserve, total_bytes // 2)
+
+
+def size(amount_bytes: float) -> str:
+    """For people: gigabytes with one decimal, and smaller units before anything would read 0.0."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if amount_bytes >= scale / 10:
+            return f"{amount_bytes / scale:,.1f} {unit}"
+    return f"{amount_bytes / 1e3:.0f} kB"

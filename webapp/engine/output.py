@@ -122,4 +122,4 @@ class Answer:
             ttft_seconds=None if self._first_token is None else self._first_token - submitted,
             duration_seconds=self._clock() - submitted,
         )
-        return Finish(reason, usage, timing)
+        return Finish(reason, usage, timing, sequence.cancelled_by if reason == "cancelled" else None)

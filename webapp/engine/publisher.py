@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from webapp.engine.history import SpeedHistory
 from webapp.engine.pool import Pool
 from webapp.engine.sequence import Sequence
 from webapp.engine.snapshot import RequestSnapshot, Snapshot
@@ -23,6 +24,7 @@ class Publisher:
         self._changed = False
         self._steps = 0
         self._tokens = 0
+        self._history = SpeedHistory(clock())
         self._counts: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._published = clock()
         self.snapshot = self._make(())
@@ -33,6 +35,7 @@ class Publisher:
 
     def count_token(self) -> None:
         self._tokens += 1
+        self._history.count(1)
 
     def publish(self, sequences: Iterable[Sequence], going_idle: bool) -> None:
         """Swap in a new snapshot when it is due; always before the engine goes idle."""
@@ -45,29 +48,22 @@ class Publisher:
 
     def _make(self, sequences: Iterable[Sequence]) -> Snapshot:
         now = self._clock()
-        requests = tuple(
-            RequestSnapshot(
-                sequence.id,
-                sequence.model.id,
-                sequence.state,
-                len(sequence.prompt.tokens),
-                sequence.cached_tokens,
-                sequence.completion_tokens,
-                now - sequence.submitted,
-            )
-            for sequence in list(sequences)
-        )
+        requests = tuple(_request(sequence, now) for sequence in list(sequences))
+        budget = self._pool.budget
+        used_bytes, limit_bytes = budget.used_bytes, budget.limit_bytes
         waiting = sum(request.state == "waiting" for request in requests)
         return Snapshot(
-            limit_bytes=self._pool.limit_bytes,
-            used_bytes=self._pool.used_bytes,
-            prefix_cache_bytes=self._pool.prefix_cache_bytes,
-            policy=self._pool.policy,
+            limit_bytes=limit_bytes,
+            used_bytes=used_bytes,
+            over_bytes=max(0, used_bytes - limit_bytes),
+            prefix_cache_bytes=budget.prefix_cache_bytes,
+            policy=self._pool.limits.policy,
             models=self._pool.snapshot(),
             requests=requests,
             running=len(requests) - waiting,
             waiting=waiting,
             tokens_per_second=self._speed(now),
+            speeds=self._history.speeds(now),
             steps=self._steps,
         )
 
@@ -78,3 +74,18 @@ class Publisher:
             self._counts.popleft()
         then, tokens = self._counts[0]
         return (self._tokens - tokens) / (now - then) if now > then else 0.0
+
+
+def _request(sequence: Sequence, now: float) -> RequestSnapshot:
+    decoding = now - sequence.first_token if sequence.first_token is not None else 0.0
+    return RequestSnapshot(
+        id=sequence.id,
+        model=sequence.model.id,
+        state=sequence.state,
+        prompt_tokens=len(sequence.prompt.tokens),
+        cached_tokens=sequence.cached_tokens,
+        completion_tokens=sequence.completion_tokens,
+        age_seconds=now - sequence.submitted,
+        tokens_per_second=(sequence.completion_tokens - 1) / decoding if decoding > 0 else 0.0,
+        waits_for_memory=sequence.state == "waiting" and sequence.refusal is not None,
+    )

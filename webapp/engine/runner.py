@@ -50,6 +50,9 @@ class Runner(Protocol):
     @property
     def prefix_cache_bytes(self) -> int: ...
 
+    def kv_bytes_for(self, lengths: Seq[int]) -> int:
+        """The most KV of a batch whose sequences, prompt and answer, come to these lengths in tokens."""
+
     def sequences(self) -> Seq[Sequence]:
         """Those admitted and not yet finished."""
 
@@ -79,7 +82,10 @@ class Loading(Protocol):
 
 
 class Loader(Protocol):
+    def memory_bytes(self) -> int:
+        """Memory of the device that models are loaded to."""
+
     def estimate_bytes(self, model: InstalledModel) -> int:
-        """Memory the loaded weights will take."""
+        """Memory that loading will take at its peak."""
 
     def open(self, model: InstalledModel) -> Loading: ...

@@ -1,11 +1,12 @@
-"""Who is admitted to the batch, and when."""
+"""Who waits, and whose turn it is."""
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Collection
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 
 from webapp.engine.sequence import Sequence
 
@@ -13,24 +14,16 @@ from webapp.engine.sequence import Sequence
 SHARED_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The scheduling settings the engine obeys; a new one takes effect between two steps."""
-
-    batch_size: int = 32
-    max_waiting: int = 256
-    prefill_tokens: int = 2048
-    stall_seconds: float = 0.1
-    prefix_cache_bytes: int = 1 << 30
-
-
 class Scheduler:
-    """Sequences waiting for a place, first come first served within each model."""
+    """Sequences waiting for a place: first come first served, each model with a queue of its own."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Sequence]] = {}
+        self._tickets = itertools.count()
+        self.newest_ticket = -1
 
     def add(self, sequence: Sequence) -> None:
+        sequence.ticket = self.newest_ticket = next(self._tickets)
         self._waiting.setdefault(sequence.model.id, deque()).append(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
@@ -39,33 +32,37 @@ class Scheduler:
         if sequence not in queue:
             return False
         queue.remove(sequence)
-        self._drop_if_empty(sequence.model.id)
+        if not queue:
+            del self._waiting[sequence.model.id]
         return True
 
-    def models(self) -> list[str]:
-        """Ids of the models somebody waits for."""
-        return list(self._waiting)
+    def oldest(self, passed: Collection[str]) -> Sequence | None:
+        """Who has waited longest, leaving out those of the `passed` models."""
+        heads = (queue[0] for model_id, queue in self._waiting.items() if model_id not in passed)
+        return min(heads, key=lambda sequence: sequence.ticket, default=None)
 
     def next_for(self, model_id: str, batch: Seq[Sequence], batch_size: int) -> Sequence | None:
-        """Take out the next one that may join `batch`; None when it is full or all should wait.
+        """The next one that may join `batch`; None when it is full or all should wait.
 
         Who shares a long prefix with a prompt that is being computed waits for it, and is overtaken meanwhile.
         """
-        queue = self._waiting.get(model_id, deque())
         if len(batch) >= batch_size:
             return None
-        chosen = next((sequence for sequence in queue if not follows(sequence, batch)), None)
-        if chosen is not None:
-            self.remove(chosen)
-        return chosen
+        queue = self._waiting.get(model_id, deque())
+        return next((sequence for sequence in queue if not follows(sequence, batch)), None)
+
+    def share_turn(self, model_id: str) -> None:
+        """All who waited for a load have their turn with the first of them: nobody else may come in between.
+
+        Or two models that do not fit side by side would be swapped for each single request.
+        """
+        queue = self._waiting.get(model_id, deque())
+        for sequence in queue:
+            sequence.ticket = queue[0].ticket
 
     def take_all(self, model_id: str) -> list[Sequence]:
         """Take out everybody who waits for a model, as when it failed to load."""
         return list(self._waiting.pop(model_id, ()))
-
-    def _drop_if_empty(self, model_id: str) -> None:
-        if not self._waiting.get(model_id, True):
-            del self._waiting[model_id]
 
 
 def follows(sequence: Sequence, batch: Seq[Sequence]) -> bool:

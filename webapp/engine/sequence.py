@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from webapp.engine.limits import Timeouts
 from webapp.engine.snapshot import RequestState
-from webapp.errors import HearthError
-from webapp.generation import FinishReason, InstalledModel, SamplingParams
+from webapp.errors import HearthError, OutOfMemory
+from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,11 @@ Parcel = Progress | Token | End | Failed
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """A request inside the engine, from submit to its last token. Times are the engine clock's."""
+    """A request inside the engine, from submit to its last token. Times are the engine clock's.
+
+    `length_is_ours`: nobody asked for `max_tokens`, so memory may shorten it. `ticket`: order of arrival. `timeouts`:
+    those it was admitted under. `refusal`: why there was no memory for it when it was last looked at.
+    """
 
     id: str
     model: InstalledModel
@@ -59,8 +64,19 @@ class Sequence:
     max_tokens: int
     eos_ids: frozenset[int]
     submitted: float
+    length_is_ours: bool = False
     outbox: SimpleQueue[Parcel] = field(default_factory=SimpleQueue)
     state: RequestState = "waiting"
+    ticket: int = 0
+    timeouts: Timeouts | None = None
+    refusal: OutOfMemory | None = None
+    first_token: float | None = None
     cached_tokens: int = 0
     completion_tokens: int = 0
     leader: Sequence | None = None
+    cancelled_by: Canceller | None = None
+
+    @property
+    def most_tokens(self) -> int:
+        """Prompt and answer at their longest."""
+        return len(self.prompt.tokens) + self.max_tokens

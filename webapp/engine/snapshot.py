@@ -11,15 +11,22 @@ RequestState = Literal["waiting", "prefill", "decode"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
-    """A model the pool knows: loaded, on its way in or out, or failed with a `reason`."""
+    """A model the pool knows: loaded, on its way in or out, or failed with a `reason`.
+
+    `reserved_bytes` is what the KV of its running requests may come to.
+    """
 
     id: str
     state: ModelState
     pinned: bool
     leases: int
+    running: int
     weights_bytes: int
     kv_bytes: int
+    reserved_bytes: int
+    prefix_cache_bytes: int
     idle_seconds: float
+    unload_in_seconds: float | None = None
     reason: str | None = None
 
 
@@ -32,14 +39,20 @@ class RequestSnapshot:
     cached_tokens: int
     completion_tokens: int
     age_seconds: float
+    tokens_per_second: float = 0.0
+    waits_for_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The engine between two steps. Bytes are of weights, KV and prefix cache together."""
+    """The engine between two steps. Bytes are of weights, KV and prefix cache together.
+
+    `speeds`: tokens per second in each of the last spans of `history.SPAN_SECONDS`, oldest first.
+    """
 
     limit_bytes: int
     used_bytes: int
+    over_bytes: int
     prefix_cache_bytes: int
     policy: str
     models: tuple[ModelSnapshot, ...]
@@ -47,6 +60,7 @@ class Snapshot:
     running: int
     waiting: int
     tokens_per_second: float
+    speeds: tuple[float, ...]
     steps: int
 
 

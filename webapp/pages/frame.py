@@ -8,12 +8,14 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from werkzeug.exceptions import HTTPException
 
 from webapp.errors import (
+    Conflict,
     Forbidden,
     HearthError,
     InvalidRequest,
     ModelNotFound,
     NotAuthenticated,
     QueueFull,
+    TimedOut,
     Unavailable,
 )
 from webapp.server import Server
@@ -23,7 +25,9 @@ STATUS: dict[type[HearthError], int] = {
     NotAuthenticated: 401,
     Forbidden: 403,
     ModelNotFound: 404,
+    Conflict: 409,
     QueueFull: 429,
+    TimedOut: 504,
     Unavailable: 503,
 }
 

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-GIGABYTE = 1_000_000_000
-MEGABYTE = 1_000_000
-
-
-def size(amount_bytes: float) -> str:
-    """Gigabytes with one decimal; small models in megabytes, so that nothing reads 0.0 GB."""
-    if amount_bytes >= GIGABYTE / 10:
-        return f"{amount_bytes / GIGABYTE:,.1f} GB"
-    return f"{amount_bytes / MEGABYTE:,.1f} MB"
+from webapp.engine.memory import size
 
 
 def count(number: int) -> str:

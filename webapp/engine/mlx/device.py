@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from webapp.engine.memory import machine_bytes
+
 
 def name() -> str:
     """For people: "Metal (Apple M3)", "CUDA (…)", "CPU"."""
@@ -15,3 +17,10 @@ def name() -> str:
 
 def on_cpu() -> bool:
     return bool(mx.default_device() == mx.Device(mx.cpu))
+
+
+def memory_bytes() -> int:
+    """A CUDA card has memory of its own; everything else shares the machine's."""
+    if on_cpu() or mx.metal.is_available():
+        return machine_bytes()
+    return int(mx.device_info().get("total_memory", machine_bytes()))

@@ -13,26 +13,24 @@ from mlx_lm.utils import dequantize_model, load_model
 
 from webapp.engine.mlx import device
 from webapp.engine.mlx.config import check_config, read_config
+from webapp.engine.mlx.estimate import float32_bytes, stored_bytes
+from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.runner import MlxRunner
 from webapp.errors import ModelLoadFailed
 from webapp.generation import InstalledModel
 
 SLICE_SECONDS = 0.05
-HALF_PRECISION = {"bfloat16", "float16"}
 
 
 class MlxLoader:
     """Opens model folders for the pool."""
 
+    def memory_bytes(self) -> int:
+        return device.memory_bytes()
+
     def estimate_bytes(self, model: InstalledModel) -> int:
-        """Weights as they will lie in memory: on the CPU they become float32, see MlxLoading."""
-        if not device.on_cpu():
-            return model.weights_bytes
-        config = read_config(model.path)
-        if quantization := config.get("quantization"):
-            return model.weights_bytes * 32 // int(quantization.get("bits", 4))
-        halves = config.get("torch_dtype", config.get("dtype")) in HALF_PRECISION
-        return model.weights_bytes * (2 if halves else 1)
+        """What loading takes at its peak: on the CPU weights become float32, see MlxLoading."""
+        return float32_bytes(model.path) if device.on_cpu() else stored_bytes(model.path)
 
     def open(self, model: InstalledModel) -> MlxLoading:
         return MlxLoading(model)
@@ -59,8 +57,9 @@ class MlxLoading:
         yield from evaluate(network)
         check_batching(network)
         weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
+        kv_size = KvSize(network)
         mx.clear_cache()
-        yield MlxRunner(network, weights_bytes)
+        yield MlxRunner(network, weights_bytes, kv_size)
 
 
 def evaluate(network: nn.Module) -> Iterator[None]:

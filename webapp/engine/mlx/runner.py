@@ -16,6 +16,7 @@ import mlx.nn as nn
 from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
+from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
 from webapp.engine.runner import Decoded, Finished, Output, Prefilled
@@ -50,8 +51,9 @@ class PrefillSpeed:
 
 
 class MlxRunner:
-    def __init__(self, model: nn.Module, weights_bytes: int):
+    def __init__(self, model: nn.Module, weights_bytes: int, kv_size: KvSize):
         self.weights_bytes = weights_bytes
+        self._kv_size = kv_size
         self._model = model
         self._prefix_cache = PrefixCache()
         self._trimmable = can_trim_prompt_cache(make_prompt_cache(model))
@@ -77,6 +79,9 @@ class MlxRunner:
     @property
     def kv_bytes(self) -> int:
         return int(self._batch.prompt_cache_nbytes)
+
+    def kv_bytes_for(self, lengths: Seq[int]) -> int:
+        return self._kv_size.bytes_for(lengths)
 
     @property
     def prefix_cache_bytes(self) -> int:

@@ -1,0 +1,57 @@
+"""How much KV sequences take, learnt from the model itself: one token tells the size of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import make_prompt_cache
+
+# mlx-lm's caches grow by this many tokens at a time.
+GROWTH_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSize:
+    """Bytes of one sequence in one layer: fixed ones, and more for each token up to a window."""
+
+    fixed_bytes: int
+    token_bytes: int = 0
+    window_tokens: int | None = None
+
+    def bytes_for(self, tokens: int) -> int:
+        if self.window_tokens is not None:
+            tokens = min(tokens, self.window_tokens)
+        return self.fixed_bytes + self.token_bytes * tokens
+
+
+class KvSize:
+    """Of every layer of one model. Runs the model on a single token."""
+
+    def __init__(self, network: nn.Module):
+        layers = make_prompt_cache(network)
+        logits = network(mx.array([[0]]), cache=layers)
+        mx.eval(logits, [layer.state for layer in layers])
+        self._layers = [size for layer in layers for size in _sizes(layer)]
+
+    def bytes_for(self, lengths: Seq[int]) -> int:
+        """A batch is padded to its longest sequence, so each takes as much as that one."""
+        if not lengths:
+            return 0
+        tokens = -(-max(lengths) // GROWTH_TOKENS) * GROWTH_TOKENS
+        return len(lengths) * sum(layer.bytes_for(tokens) for layer in self._layers)
+
+
+def _sizes(layer: Any) -> Iterator[LayerSize]:
+    if hasattr(layer, "caches"):
+        for part in layer.caches:
+            yield from _sizes(part)
+    elif isinstance(keys := getattr(layer, "keys", None), mx.array):
+        token_bytes = (keys.nbytes + layer.values.nbytes) // keys.shape[-2]
+        yield LayerSize(0, token_bytes, getattr(layer, "max_size", None))
+    else:
+        yield LayerSize(int(layer.nbytes))

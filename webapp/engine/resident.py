@@ -1,0 +1,104 @@
+"""A model in memory, or on its way there, and the order in which policies let models go. Engine thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from webapp.engine.limits import Policy, PoolLimits
+from webapp.engine.runner import Loading, Runner
+from webapp.engine.snapshot import ModelState
+from webapp.errors import HearthError
+from webapp.generation import InstalledModel
+
+
+@dataclass(eq=False, slots=True)
+class Resident:
+    """`estimate_bytes` counts until the weights are measured; `reserved_bytes` is what the batch's KV may come to.
+
+    `leases` counts running and queued requests, `uses` all requests since the model was loaded. While draining, only
+    requests up to `last_ticket` are still admitted. `wishes` are told when a load that a person asked for is over.
+    """
+
+    model: InstalledModel
+    last_used: float
+    estimate_bytes: int | None = None
+    state: ModelState = "ready"
+    runner: Runner | None = None
+    loading: Loading | None = None
+    leases: int = 0
+    uses: int = 0
+    reserved_bytes: int = 0
+    last_ticket: int | None = None
+    unload_asked: bool = False
+    wishes: list[Future[None]] = field(default_factory=list)
+    error: HearthError | None = None
+
+    @property
+    def weights_bytes(self) -> int:
+        if self.runner is not None:
+            return self.runner.weights_bytes
+        return (self.estimate_bytes or 0) if self.loading is not None else 0
+
+    @property
+    def kv_bytes(self) -> int:
+        return self.runner.kv_bytes if self.runner else 0
+
+    @property
+    def prefix_cache_bytes(self) -> int:
+        return self.runner.prefix_cache_bytes if self.runner else 0
+
+    @property
+    def committed_bytes(self) -> int:
+        """Weights, and the KV that is promised; the prefix cache gives way and is not among it."""
+        return self.weights_bytes + self.reserved_bytes
+
+    @property
+    def busy(self) -> bool:
+        """Whether it computes for somebody."""
+        return self.runner is not None and bool(self.runner.sequences())
+
+    @property
+    def in_memory(self) -> bool:
+        return self.runner is not None or self.loading is not None
+
+    def takes(self, ticket: int) -> bool:
+        """Whether a request may still join: a draining model finishes what came before."""
+        return self.last_ticket is None or ticket <= self.last_ticket
+
+    def drain(self, last_ticket: int) -> None:
+        self.last_ticket = last_ticket
+        if self.state == "loaded":
+            self.state = "draining"
+
+    def stay(self) -> None:
+        """Drain no longer."""
+        self.last_ticket = None
+        if self.state == "draining":
+            self.state = "loaded"
+
+    def settle(self, error: HearthError | None = None) -> None:
+        """Tell who wished for this load how it went."""
+        for wish in self.wishes:
+            if error is None:
+                wish.set_result(None)
+            else:
+                wish.set_exception(error)
+        self.wishes.clear()
+
+
+def idle_limit(resident: Resident, limits: PoolLimits) -> float:
+    """Seconds of idling after which a model is unloaded; infinite when it never is."""
+    seconds = limits.idle_seconds_of.get(resident.model.id, limits.idle_seconds)
+    return seconds if seconds > 0 and resident.model.id not in limits.pinned else float("inf")
+
+
+Order = Callable[[Resident, PoolLimits], tuple[float, ...]]
+
+# The smallest goes first.
+FIRST_TO_GO: dict[Policy, Order] = {
+    "lru": lambda resident, _: (resident.last_used,),
+    "lfu": lambda resident, _: (resident.uses, resident.last_used),
+    "ttl": lambda resident, limits: (resident.last_used + idle_limit(resident, limits), resident.last_used),
+}
