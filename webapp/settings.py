@@ -13,10 +13,9 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from webapp.errors import InvalidRequest
+from webapp.errors import InvalidFields
 
 log = logging.getLogger(__name__)
 
@@ -210,13 +209,8 @@ class Row:
     nullable: bool
 
 
-class InvalidSettings(InvalidRequest):
-    """At least one value does not fit; `errors` has a message for each. Nothing was changed."""
-
-    def __init__(self, errors: Mapping[str, str]):
-        name, message = next(iter(errors.items()))
-        super().__init__(message, param=name)
-        self.errors: Mapping[str, str] = MappingProxyType(dict(errors))
+class InvalidSettings(InvalidFields):
+    """Settings that no setting can be, or that there are none of."""
 
 
 class SavedValues(Protocol):

@@ -33,6 +33,8 @@ RAISED: list[tuple[errors.HearthError, int, str, str | None, str | None, dict[st
     ),
     (errors.Forbidden("no"), 403, "permission_error", "origin_not_allowed", None, {}),
     (errors.ModelNotFound("gpt-9", ("ember",)), 404, "invalid_request_error", "model_not_found", "model", {}),
+    (errors.ProfileNotFound("x"), 404, "invalid_request_error", "profile_not_found", None, {}),
+    (errors.Conflict("no", "name", "name_taken"), 409, "invalid_request_error", "name_taken", "name", {}),
     (errors.QueueFull("no"), 429, "rate_limit_error", "queue_full", None, {"Retry-After": "1"}),
     (errors.ModelLoadFailed("no"), 500, "server_error", "model_load_failed", None, {"x-should-retry": "false"}),
     (errors.EngineFailed("no"), 500, "server_error", "internal_error", None, {}),

@@ -14,17 +14,19 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webapp.api.current import request_id
 from webapp.errors import (
+    Conflict,
     EngineFailed,
     Forbidden,
     HearthError,
+    InvalidFields,
     InvalidRequest,
     ModelLoadFailed,
     ModelNotFound,
     NotAuthenticated,
+    ProfileNotFound,
     QueueFull,
     Unavailable,
 )
-from webapp.settings import InvalidSettings
 
 # The first class that fits wins.
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
@@ -32,6 +34,8 @@ TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
     (NotAuthenticated, 401, "invalid_request_error"),
     (Forbidden, 403, "permission_error"),
     (ModelNotFound, 404, "invalid_request_error"),
+    (ProfileNotFound, 404, "invalid_request_error"),
+    (Conflict, 409, "invalid_request_error"),
     (QueueFull, 429, "rate_limit_error"),
     (ModelLoadFailed, 500, "server_error"),
     (EngineFailed, 500, "server_error"),
@@ -53,9 +57,9 @@ def error_body(message: str, kind: str, code: str | None, param: str | None = No
 
 
 def body_of(error: HearthError) -> dict[str, Any]:
-    """What goes on the wire for `error`, as a reply or inside a stream. Settings name every field at fault."""
+    """What goes on the wire for `error`, as a reply or inside a stream. Forms name every field at fault."""
     body = error_body(str(error), _row(error)[1], error.code, _param(error))
-    if isinstance(error, InvalidSettings):
+    if isinstance(error, InvalidFields):
         body["error"]["errors"] = dict(error.errors)
     return body
 
@@ -81,7 +85,7 @@ def _row(error: HearthError) -> tuple[int, str]:
 
 def _param(error: HearthError) -> str | None:
     match error:
-        case InvalidRequest():
+        case InvalidRequest() | Conflict():
             return error.param
         case ModelNotFound():
             return "model"

@@ -8,11 +8,13 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from werkzeug.exceptions import HTTPException
 
 from webapp.errors import (
+    Conflict,
     Forbidden,
     HearthError,
     InvalidRequest,
     ModelNotFound,
     NotAuthenticated,
+    ProfileNotFound,
     QueueFull,
     Unavailable,
 )
@@ -23,6 +25,8 @@ STATUS: dict[type[HearthError], int] = {
     NotAuthenticated: 401,
     Forbidden: 403,
     ModelNotFound: 404,
+    ProfileNotFound: 404,
+    Conflict: 409,
     QueueFull: 429,
     Unavailable: 503,
 }
