@@ -16,9 +16,11 @@ from webapp.engine.engine import Engine
 from webapp.engine.memory import default_limit_bytes
 from webapp.engine.pool import Pool
 from webapp.engine.scheduler import Limits
+from webapp.profiles import Profiles
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Settings
 from webapp.store.database import Database
+from webapp.store.profiles import ProfileStore
 from webapp.store.schema import MIGRATIONS
 from webapp.store.settings import SettingsStore
 
@@ -45,9 +47,10 @@ class Server:
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
+        self.profiles = Profiles(ProfileStore(self.store), self.catalog)
         pool = Pool(self.backend, default_limit_bytes(), time.monotonic)
         self.engine = Engine(pool, limits(self.settings.current))
-        self.router = Router(self.catalog, self.backend, self.engine, lambda: self.settings.current)
+        self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
         self.chats = Chats(self.store, self.router)
         self.settings.on_change(self._apply)
         self._apply(self.settings.current, self.settings.current)

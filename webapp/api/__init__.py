@@ -10,7 +10,7 @@ import time
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.api import chat, completions, health, models, pool, requests, settings
+from webapp.api import chat, completions, health, models, pool, profiles, requests, settings
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
 from webapp.refusals import wants_json as is_json_path
@@ -25,6 +25,7 @@ blueprints = (
     health.routes,
     pool.routes,
     settings.routes,
+    profiles.routes,
 )
 
 __all__ = ["blueprints", "is_json_path", "register", "to_response"]
