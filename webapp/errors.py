@@ -3,10 +3,12 @@
 HearthError
 ├ InvalidRequest(param)
 │ ├ ContextLengthExceeded
+│ ├ InvalidFields
 │ └ UnsupportedParameter
 ├ NotAuthenticated
 ├ Forbidden
 ├ ModelNotFound
+├ ProfileNotFound
 ├ Conflict(param)
 ├ QueueFull
 ├ ModelLoadFailed
@@ -18,6 +20,9 @@ HearthError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class HearthError(Exception):
@@ -51,6 +56,15 @@ class ContextLengthExceeded(InvalidRequest):
         self.context_length = context_length
 
 
+class InvalidFields(InvalidRequest):
+    """At least one value does not fit; `errors` has a message for each. Nothing was changed."""
+
+    def __init__(self, errors: Mapping[str, str]):
+        name, message = next(iter(errors.items()))
+        super().__init__(message, param=name)
+        self.errors: Mapping[str, str] = MappingProxyType(dict(errors))
+
+
 class UnsupportedParameter(InvalidRequest):
     """A parameter the API defines and Hearth does not do; refused by name, never ignored."""
 
@@ -66,18 +80,31 @@ class Forbidden(HearthError):
 
 
 class ModelNotFound(HearthError):
-    """No installed model has this name. Asking for one never downloads it."""
+    """Nothing installed answers to this name, or a `profile` of it needs a model that is gone. Never downloads."""
 
     code = "model_not_found"
 
-    def __init__(self, model: str, installed: tuple[str, ...] = ()):
-        known = ", ".join(installed) if installed else "none"
-        super().__init__(f"The model '{model}' is not installed. Installed models: {known}.")
+    def __init__(
+        self, model: str, installed: tuple[str, ...] = (), profiles: tuple[str, ...] = (), profile: str | None = None
+    ):
+        missing = f"The model '{model}' is not installed."
+        if profile is not None:
+            missing = f"The profile '{profile}' needs the model '{model}', which is not installed."
+        known = f"Installed models: {', '.join(installed) or 'none'}."
+        others = f" Profiles: {', '.join(profiles)}." if profiles else ""
+        super().__init__(f"{missing} {known}{others}")
         self.model = model
 
 
+class ProfileNotFound(HearthError):
+    code = "profile_not_found"
+
+    def __init__(self, name: str):
+        super().__init__(f"There is no profile '{name}'.")
+
+
 class Conflict(HearthError):
-    """What is asked contradicts what is there: a name that is taken, an unload of what is not loaded."""
+    """What is asked does not go with what is there already; `param` is the field at fault."""
 
     def __init__(self, message: str, param: str, code: str):
         super().__init__(message)

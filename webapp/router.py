@@ -7,29 +7,57 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
+from webapp.defaults import Target, Terms, terms
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.output import Answer, Splitter
 from webapp.engine.sequence import Prompt, Sequence
-from webapp.errors import ContextLengthExceeded, InvalidRequest
-from webapp.generation import Canceller, GenerationRequest, InstalledModel, SamplingParams
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound
+from webapp.generation import Canceller, GenerationRequest
+from webapp.profiles import Profiles
 from webapp.settings import Settings
 from webapp.stream import Stream
 
 if TYPE_CHECKING:
     from webapp.engine.mlx.tokenizer import Tokenizer
 
-SERVER_SAMPLING = ("temperature", "top_p")
-
 
 class Router:
     """Thread-safe: rendering and tokenizing happen on the caller's thread."""
 
-    def __init__(self, catalog: Catalog, backend: Backend, engine: Engine, settings: Callable[[], Settings]):
+    def __init__(
+        self,
+        catalog: Catalog,
+        profiles: Profiles,
+        backend: Backend,
+        engine: Engine,
+        settings: Callable[[], Settings],
+    ):
         self._catalog = catalog
+        self._profiles = profiles
         self._backend = backend
         self._engine = engine
         self._settings = settings
+
+    def resolve(self, name: str) -> Target:
+        """Who answers a name, a profile before a model. Raises ModelNotFound, which names all that would."""
+        profile = self._profiles.find(name)
+        try:
+            return Target(self._catalog.find(profile.model if profile else name), profile)
+        except ModelNotFound as error:
+            installed = tuple(model.id for model in self._catalog.models())
+            raise ModelNotFound(
+                error.model, installed, tuple(self._profiles.current), name if profile else None
+            ) from None
+
+    def targets(self) -> tuple[Target, ...]:
+        """Everyone who can answer: the profiles whose model is installed, then the models by their own names."""
+        models = {model.id: model for model in self._catalog.models()}
+        profiles = self._profiles.current
+        return (
+            *(Target(models[profile.model], profile) for profile in profiles.values() if profile.model in models),
+            *(Target(model) for model in models.values() if model.id not in profiles),
+        )
 
     def generate(self, request: GenerationRequest) -> Stream:
         """Submit a request; iterating the stream gives its events.
@@ -37,16 +65,16 @@ class Router:
         Raises ModelNotFound, InvalidRequest, ContextLengthExceeded, ModelLoadFailed, QueueFull or EngineStopped.
         """
         submitted = time.monotonic()
-        model = self._catalog.find(request.model)
-        tokenizer = self._backend.tokenizer(model)
-        prompt = prompt_of(request, tokenizer, model.context_length)
-        settings = self._settings()
+        target = self.resolve(request.model)
+        agreed = terms(request, target, self._settings())
+        tokenizer = self._backend.tokenizer(target.model)
+        prompt = prompt_of(request.prompt, agreed, tokenizer)
         sequence = Sequence(
             id=request.id,
-            model=model,
+            model=target.model,
             prompt=prompt,
-            sampling=sampling(request, model, settings),
-            max_tokens=min(request.max_tokens or settings.max_tokens, model.context_length - len(prompt.tokens)),
+            sampling=agreed.sampling,
+            max_tokens=min(agreed.max_tokens, agreed.context_length - len(prompt.tokens)),
             length_is_ours=request.max_tokens is None,
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
@@ -62,21 +90,15 @@ class Router:
         return self._engine.cancel(request_id, by)
 
 
-def prompt_of(request: GenerationRequest, tokenizer: Tokenizer, context_length: int) -> Prompt:
-    """The request's prompt as tokens. Raises InvalidRequest and ContextLengthExceeded."""
-    if request.prompt is None:
-        param, prompt = "messages", tokenizer.render(request.messages, request.template_options, context_length)
+def prompt_of(raw: str | tuple[int, ...] | None, agreed: Terms, tokenizer: Tokenizer) -> Prompt:
+    """The prompt as tokens: a raw one, or messages. Raises InvalidRequest and ContextLengthExceeded."""
+    context_length = agreed.context_length
+    if raw is None:
+        param, prompt = "messages", tokenizer.render(agreed.messages, agreed.template_options, context_length)
     else:
-        param, prompt = "prompt", tokenizer.raw(request.prompt, context_length)
+        param, prompt = "prompt", tokenizer.raw(raw, context_length)
     if not prompt.tokens:
         raise InvalidRequest("The prompt is empty.", param)
     if len(prompt.tokens) >= context_length:
         raise ContextLengthExceeded(len(prompt.tokens), context_length, param)
     return prompt
-
-
-def sampling(request: GenerationRequest, model: InstalledModel, settings: Settings) -> SamplingParams:
-    """The request's choice over the model's recommendation over the server's default."""
-    server = {name: getattr(settings, name) for name in SERVER_SAMPLING}
-    chosen = {name: value for name, value in server.items() if value is not None}
-    return SamplingParams(**{**chosen, **model.sampling, **request.sampling})

@@ -97,3 +97,7 @@ def _names(raw: object) -> tuple[str, ...]:
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise ValueError("must be a list of model ids")
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def is_blank(raw: object) -> bool:
+    return raw is None or (isinstance(raw, str) and not raw.strip())

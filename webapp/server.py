@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -19,9 +18,11 @@ from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
 from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
+from webapp.profiles import Profiles
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Settings
 from webapp.store.database import Database
+from webapp.store.profiles import ProfileStore
 from webapp.store.schema import MIGRATIONS
 from webapp.store.settings import SettingsStore
 
@@ -49,12 +50,14 @@ class Server:
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
-        first_limits = limits(self.settings.current)
+        self.profiles = Profiles(ProfileStore(self.store), self.catalog)
+        first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
-        self.router = Router(self.catalog, self.backend, self.engine, lambda: self.settings.current)
+        self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
         self.chats = Chats(self.store, self.router)
         self.administration = Administration(self.settings, self.catalog, self.engine)
         self.settings.on_change(self._apply)
+        self.profiles.on_change(self._configure)
         self._apply(self.settings.current, self.settings.current)
 
     def start(self) -> None:
@@ -76,19 +79,19 @@ class Server:
     def _apply(self, before: Settings, after: Settings) -> list[str]:
         """Make changed settings act; the same at start and later. Returns what happened, in words."""
         logging.getLogger().setLevel(after.log_level.upper())
-        if limits(before) == limits(after):
+        if limits(before, self.profiles) == limits(after, self.profiles):
             return []
-        return self._obeyed(self.engine.configure(limits(after)))
+        return self._configure()
 
-    def _obeyed(self, effects: Future[list[str]]) -> list[str]:
+    def _configure(self) -> list[str]:
         try:
-            return effects.result(OBEYING_SECONDS)
+            return self.engine.configure(limits(self.settings.current, self.profiles)).result(OBEYING_SECONDS)
         except TimeoutError:
             return ["The engine is in the middle of a step and obeys after it."]
 
 
-def limits(settings: Settings) -> Limits:
-    """The settings that the engine obeys, in its units."""
+def limits(settings: Settings, profiles: Profiles) -> Limits:
+    """What the engine obeys, in its units: settings, and what profiles say of their models."""
     return Limits(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,
@@ -96,15 +99,16 @@ def limits(settings: Settings) -> Limits:
         stall_seconds=settings.stall_ms / 1000,
         prefix_cache_bytes=settings.prefix_cache_mb * MB,
         timeouts=Timeouts(settings.queue_seconds, settings.first_token_seconds, settings.total_seconds),
-        pool=pool_limits(settings),
+        pool=pool_limits(settings, profiles),
     )
 
 
-def pool_limits(settings: Settings) -> PoolLimits:
+def pool_limits(settings: Settings, profiles: Profiles) -> PoolLimits:
     return PoolLimits(
         memory=MemoryLimit(cast(Mode, settings.memory_limit_mode), settings.memory_limit),
         policy=cast(Policy, settings.eviction_policy),
         idle_seconds=settings.idle_minutes * 60,
         max_models=settings.max_models,
-        pinned=frozenset(settings.pinned),
+        idle_seconds_of=dict(profiles.idle_seconds()),
+        pinned=frozenset(settings.pinned) | profiles.pinned_models(),
     )

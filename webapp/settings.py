@@ -11,11 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from webapp.errors import InvalidRequest
-from webapp.rules import Applies, Rule, Type
+from webapp.errors import InvalidFields
+from webapp.rules import Applies, Rule, Type, is_blank
 
 log = logging.getLogger(__name__)
 
@@ -198,13 +197,8 @@ class Row:
     unset: str
 
 
-class InvalidSettings(InvalidRequest):
-    """At least one value does not fit; `errors` has a message for each. Nothing was changed."""
-
-    def __init__(self, errors: Mapping[str, str]):
-        name, message = next(iter(errors.items()))
-        super().__init__(message, param=name)
-        self.errors: Mapping[str, str] = MappingProxyType(dict(errors))
+class InvalidSettings(InvalidFields):
+    """Settings that no setting can be, or that there are none of."""
 
 
 class SavedValues(Protocol):
@@ -342,10 +336,6 @@ class LayeredSettings:
         elif rule.applies != "now" and getattr(before, name) != getattr(after, name):
             when = "when Hearth starts again" if rule.applies == "restart" else "when a model is loaded next"
             yield f"{rule.label} becomes {getattr(after, name)} {when}."
-
-
-def is_blank(raw: object) -> bool:
-    return raw is None or (isinstance(raw, str) and not raw.strip())
 
 
 def variable_name(name: str) -> str:

@@ -76,7 +76,7 @@ def test_arguments_that_are_no_object_stay_text() -> None:
 def test_max_completion_tokens_wins() -> None:
     assert chat(max_tokens=5).max_tokens == 5
     assert chat(max_tokens=5, max_completion_tokens=9).max_tokens == 9
-    assert complete().max_tokens == 16
+    assert complete().max_tokens is None
 
 
 def test_stop_as_string_or_list() -> None:

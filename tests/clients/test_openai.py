@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -224,3 +225,50 @@ def test_a_client_thread_per_request(client: OpenAI, model: str) -> None:
     for thread in threads:
         thread.join(60)
     assert len(answers) == 8 and len(set(answers)) == 1
+
+
+@pytest.fixture
+def pirates(hearth: Hearth) -> Iterator[tuple[str, str]]:
+    """Two profiles of one model."""
+    profiles = hearth.server.profiles
+    common = {"model": hearth.models[0], "temperature": 0}
+    profiles.create({**common, "name": "pirate", "system_prompt": "Talk like a pirate.", "max_tokens": 9})
+    profiles.create({**common, "name": "crew/cook", "max_tokens": 5})
+    yield "pirate", "crew/cook"
+    profiles.delete("pirate")
+    profiles.delete("crew/cook")
+
+
+def test_a_profile_answers_with_its_own_defaults(client: OpenAI, hearth: Hearth, pirates: tuple[str, str]) -> None:
+    asked: Any = {"model": "pirate", "messages": HELLO}
+    answer = client.chat.completions.create(**asked)
+    assert (answer.model, answer.usage.completion_tokens) == ("pirate", 9)
+    told: Any = [{"role": "system", "content": "Talk like a pirate."}, *HELLO]
+    same = plain(client, hearth.models[0], messages=told, max_tokens=9)
+    assert answer.choices[0].message.content == same.choices[0].message.content
+    assert answer.usage.prompt_tokens == same.usage.prompt_tokens
+    streamed = list(client.chat.completions.create(**asked, stream=True))
+    assert text_of(streamed) == answer.choices[0].message.content and streamed[0].model == "pirate"
+
+
+def test_a_request_says_more_than_a_profile(client: OpenAI, hearth: Hearth, pirates: tuple[str, str]) -> None:
+    own: Any = [{"role": "system", "content": "Be brief."}, *HELLO]
+    answer = plain(client, "pirate", messages=own, max_tokens=12)
+    same = plain(client, hearth.models[0], messages=own, max_tokens=12)
+    assert answer.usage.completion_tokens == 12
+    assert answer.choices[0].message.content == same.choices[0].message.content
+
+
+def test_two_profiles_share_one_loaded_model(client: OpenAI, hearth: Hearth, pirates: tuple[str, str]) -> None:
+    for name in (*pirates, hearth.models[0]):
+        assert plain(client, name, max_tokens=2).model == name
+    known = [model["id"] for model in httpx.get(f"{hearth.base_url}/api/pool").json()["models"]]
+    assert known.count(hearth.models[0]) == 1 and not set(pirates) & set(known)
+    assert {model.id for model in client.models.list()} >= set(pirates)
+
+
+def test_a_text_completion_by_a_profile_is_as_long_as_the_profile_says(
+    client: OpenAI, pirates: tuple[str, str]
+) -> None:
+    answer = client.completions.create(model="crew/cook", prompt="The fire in the")
+    assert answer.usage and answer.usage.completion_tokens == 5

@@ -6,6 +6,7 @@ import json
 import re
 
 from flask.testing import FlaskClient
+from markupsafe import escape
 
 from webapp.server import Server
 
@@ -17,7 +18,7 @@ def test_every_setting_has_a_labelled_control(client: FlaskClient, server: Serve
     for row in server.settings.fields():
         assert f'<label for="{row.name}">{row.label}</label>' in page
         assert f'name="{row.name}"' in page
-        assert row.help in page
+        assert escape(row.help) in page
     assert re.search(r'name="max_waiting" value="7"[^>]*disabled', page, re.S)
     assert "set by HEARTH_MAX_WAITING" in page
 

@@ -10,7 +10,7 @@ import time
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.api import chat, completions, health, installed, models, pool, requests, settings
+from webapp.api import chat, completions, health, installed, models, pool, profiles, requests, settings
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
 from webapp.refusals import wants_json as is_json_path
@@ -26,6 +26,7 @@ blueprints = (
     pool.routes,
     installed.routes,
     settings.routes,
+    profiles.routes,
 )
 
 __all__ = ["blueprints", "is_json_path", "register", "to_response"]

@@ -18,15 +18,16 @@ from webapp.errors import (
     EngineFailed,
     Forbidden,
     HearthError,
+    InvalidFields,
     InvalidRequest,
     ModelLoadFailed,
     ModelNotFound,
     NotAuthenticated,
+    ProfileNotFound,
     QueueFull,
     TimedOut,
     Unavailable,
 )
-from webapp.settings import InvalidSettings
 
 # The first class that fits wins.
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
@@ -34,6 +35,7 @@ TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
     (NotAuthenticated, 401, "invalid_request_error"),
     (Forbidden, 403, "permission_error"),
     (ModelNotFound, 404, "invalid_request_error"),
+    (ProfileNotFound, 404, "invalid_request_error"),
     (Conflict, 409, "invalid_request_error"),
     (QueueFull, 429, "rate_limit_error"),
     (TimedOut, 504, "timeout_error"),
@@ -57,9 +59,9 @@ def error_body(message: str, kind: str, code: str | None, param: str | None = No
 
 
 def body_of(error: HearthError) -> dict[str, Any]:
-    """What goes on the wire for `error`, as a reply or inside a stream. Settings name every field at fault."""
+    """What goes on the wire for `error`, as a reply or inside a stream. Forms name every field at fault."""
     body = error_body(str(error), _row(error)[1], error.code, _param(error))
-    if isinstance(error, InvalidSettings):
+    if isinstance(error, InvalidFields):
         body["error"]["errors"] = dict(error.errors)
     return body
 

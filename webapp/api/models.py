@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: what is installed, in OpenAI's shape and a little more."""
+"""GET /v1/models and /v1/models/{id}: who answers, in OpenAI's shape and a little more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.current import server
-from webapp.generation import InstalledModel
+from webapp.defaults import Target
 
 routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -14,25 +14,31 @@ routes = Blueprint("models", __name__, url_prefix="/v1/models")
 @routes.get("")
 def list_models() -> Response:
     states = _states()
-    return json_response({"object": "list", "data": [_to_wire(model, states) for model in server().catalog.models()]})
+    return json_response({"object": "list", "data": [_to_wire(target, states) for target in server().router.targets()]})
 
 
 @routes.get("/<path:model_id>")
 def show_model(model_id: str) -> Response:
-    return json_response(_to_wire(server().catalog.find(model_id), _states()))
+    return json_response(_to_wire(server().router.resolve(model_id), _states()))
 
 
 def _states() -> dict[str, str]:
     return {model.id: model.state for model in server().engine.snapshot.models}
 
 
-def _to_wire(model: InstalledModel, states: dict[str, str]) -> dict[str, object]:
-    return {
-        "id": model.id,
+def _to_wire(target: Target, states: dict[str, str]) -> dict[str, object]:
+    model, profile = target.model, target.profile
+    wire: dict[str, object] = {
+        "id": target.name,
         "object": "model",
         "created": model.created,
         "owned_by": model.id.partition("/")[0] if "/" in model.id else "hearth",
-        "context_length": model.context_length,
-        "max_output_tokens": model.context_length,
+        "context_length": target.context_length,
+        "max_output_tokens": target.context_length,
         "state": states.get(model.id, "ready"),
     }
+    if profile is None:
+        return wire
+    longest = min(profile.max_tokens or target.context_length, target.context_length)
+    own = {"created": profile.created, "owned_by": "profile", "max_output_tokens": longest, "profile_of": model.id}
+    return wire | own

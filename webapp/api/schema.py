@@ -20,7 +20,6 @@ MAX_MESSAGES = 2048
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_OUTPUT_TOKENS = 2**31 - 1
-COMPLETION_DEFAULT_TOKENS = 16
 _UNSUPPORTED = "unsupported_parameter"
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
 _SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
@@ -184,7 +183,7 @@ class CompletionBody(GenerationBody):
             model=self.model,
             prompt=self.prompt if isinstance(self.prompt, str) else tuple(self.prompt),
             sampling=self.sampling,
-            max_tokens=COMPLETION_DEFAULT_TOKENS if self.max_tokens is None else self.max_tokens,
+            max_tokens=self.max_tokens,
             stop=self.stop_strings,
         )
 

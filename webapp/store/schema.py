@@ -31,4 +31,9 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE INDEX messages_running ON messages (chat) WHERE status = 'running'",
         "CREATE INDEX chats_by_time ON chats (updated)",
     ),
+    (
+        # 3: profiles; what one sets besides its model is JSON, so that a new choice needs no new column
+        "CREATE TABLE profiles (name TEXT PRIMARY KEY, model TEXT NOT NULL, choices TEXT NOT NULL, "
+        "created INTEGER NOT NULL) WITHOUT ROWID",
+    ),
 )

@@ -1,0 +1,46 @@
+"""/api/profiles: public names with a model and defaults of their own."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webapp.api.answer import json_response
+from webapp.api.body import read_object
+from webapp.api.current import server
+from webapp.errors import ProfileNotFound
+from webapp.profiles import TABLE, Profile
+
+routes = Blueprint("profiles", __name__, url_prefix="/api/profiles")
+
+
+@routes.get("")
+def list_profiles() -> Response:
+    return json_response({"profiles": [_to_wire(profile) for profile in server().profiles.current.values()]})
+
+
+@routes.post("")
+def create_profile() -> Response:
+    return json_response(_to_wire(server().profiles.create(read_object())), 201)
+
+
+@routes.get("/<path:name>")
+def show_profile(name: str) -> Response:
+    profile = server().profiles.find(name)
+    if profile is None:
+        raise ProfileNotFound(name)
+    return json_response(_to_wire(profile))
+
+
+@routes.put("/<path:name>")
+def replace_profile(name: str) -> Response:
+    """All of it anew: a field that is left out is no longer set."""
+    return json_response(_to_wire(server().profiles.replace(name, read_object())))
+
+
+@routes.delete("/<path:name>")
+def delete_profile(name: str) -> Response:
+    return json_response({"deleted": server().profiles.delete(name).name})
+
+
+def _to_wire(profile: Profile) -> dict[str, object]:
+    return {name: getattr(profile, name) for name in TABLE}
