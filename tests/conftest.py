@@ -54,11 +54,13 @@ def run_server(data_dir: Path, models_dirs: tuple[Path, ...], **overrides: objec
     loop = threading.Thread(target=web.run, name="web", daemon=True)
     server.start()
     loop.start()
-    yield Hearth(f"http://127.0.0.1:{web.address[1]}", server)
-    server.drain(0)
-    web.stop(2)
-    loop.join(10)
-    server.close()
+    try:
+        yield Hearth(f"http://127.0.0.1:{web.address[1]}", server)
+    finally:
+        server.drain(0)
+        web.stop(2)
+        loop.join(10)
+        server.close()
 
 
 @pytest.fixture(scope="session")

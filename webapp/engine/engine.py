@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from webapp.engine.budget import NoRoom
 from webapp.engine.commands import Cancel, Command, Configure, Load, Stop, Submit, Unload
@@ -145,7 +145,7 @@ class Engine:
         if self._pool.settle():
             self._publisher.changed()
         self._pool.budget.hold_caches(self._limits.prefix_cache_bytes)
-        self._publisher.publish(self._live.values(), going_idle=not busy)
+        self._publisher.publish(self._live.values(), at_once=not busy)
         self._heartbeat = self._clock()
         return busy
 
@@ -192,11 +192,17 @@ class Engine:
                 self._stopped = True
 
     def _reply(self, future: Future[T], work: Callable[[], T]) -> None:
+        """Do a command and say how it went, once everybody can see it."""
+        result = error = None
         try:
-            future.set_result(work())
-        except HearthError as error:
+            result = work()
+        except HearthError as refusal:
+            error = refusal
+        self._publisher.publish(self._live.values(), at_once=True)
+        if error is not None:
             future.set_exception(error)
-        self._publisher.changed()
+        else:
+            future.set_result(cast(T, result))
 
     def _configure(self, limits: Limits) -> list[str]:
         """What happened, and what is still to come, in words."""

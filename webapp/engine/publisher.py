@@ -37,11 +37,11 @@ class Publisher:
         self._tokens += 1
         self._history.count(1)
 
-    def publish(self, sequences: Iterable[Sequence], going_idle: bool) -> None:
-        """Swap in a new snapshot when it is due; always before the engine goes idle."""
+    def publish(self, sequences: Iterable[Sequence], at_once: bool) -> None:
+        """Swap in a new snapshot when it is due; at once before the engine goes idle, and before it says "done"."""
         self._steps += 1
         due = AFTER_CHANGE_SECONDS if self._changed else EVERY_SECONDS
-        if going_idle or self._clock() - self._published >= due:
+        if at_once or self._clock() - self._published >= due:
             self.snapshot = self._make(sequences)
             self._published = self._clock()
             self._changed = False

@@ -17,7 +17,10 @@ GROWTH_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class LayerSize:
-    """Bytes of one sequence in one layer: fixed ones, and more for each token up to a window."""
+    """Bytes of one sequence in one layer: fixed ones, and more for each token up to a window.
+
+    A window holds the chunk in prefill as well; one of more than GROWTH_TOKENS takes more than this for a moment.
+    """
 
     fixed_bytes: int
     token_bytes: int = 0
@@ -25,7 +28,7 @@ class LayerSize:
 
     def bytes_for(self, tokens: int) -> int:
         if self.window_tokens is not None:
-            tokens = min(tokens, self.window_tokens)
+            tokens = min(tokens, self.window_tokens + GROWTH_TOKENS)
         return self.fixed_bytes + self.token_bytes * tokens
 
 
