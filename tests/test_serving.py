@@ -182,6 +182,28 @@ def test_a_second_signal_ends_it_now(start: Hearths) -> None:
     response.close()
 
 
+def test_a_restart_keeps_the_process_and_takes_what_was_saved(start: Hearths, tmp_path: Path) -> None:
+    process = start("--port", "0")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port_of(process)}") as client:
+        client.put("/api/settings", json={"threads": 200})
+        assert "Web threads: acts when Hearth starts again." in client.get("/settings").text
+        assert client.post("/settings/restart", headers={"HX-Request": "true"}).status_code == 200
+    with httpx.Client(base_url=f"http://127.0.0.1:{port_of(process)}") as client:
+        assert client.get("/api/settings").json()["settings"]["threads"]["value"] == 200
+        assert "acts when Hearth starts again." not in client.get("/settings").text
+    assert json.loads(hearth("status", "--json", "--data-dir", str(tmp_path)).stdout)["pid"] == process.pid
+
+
+def test_every_setting_is_an_option(start: Hearths) -> None:
+    process = start("--port", "0", "--memory-limit", "0.5", "--pinned", f"{QWEN}, ember", "--eviction-policy", "lfu")
+    settings = httpx.get(f"http://127.0.0.1:{port_of(process)}/api/settings").json()["settings"]
+    assert settings["memory_limit"] | {"value": 0.5, "source": "command line"} == settings["memory_limit"]
+    assert settings["pinned"]["value"] == [QWEN, "ember"]
+    refused = hearth("serve", "--max-models", "many")
+    assert refused.returncode == 2
+    assert "--max-models must be a whole number" in refused.stderr
+
+
 def test_the_small_commands(models_dir: Path, tmp_path: Path) -> None:
     assert hearth("version").stdout.startswith("hearth ")
     listed = json.loads(hearth("list", "--json", "--models-dir", str(models_dir), HF_HUB_CACHE=str(tmp_path)).stdout)

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from webapp import __version__, paths
 from webapp.instance import STARTING_SECONDS, Instance, Running
+from webapp.settings import option_name, table
 
 STOP_PATIENCE_SECONDS = 20.0
 GB = 1e9
@@ -30,16 +31,14 @@ def parser() -> argparse.ArgumentParser:
     """Every option has an environment twin: --data-dir is HEARTH_DATA_DIR."""
     top = argparse.ArgumentParser(prog="hearth", description="A local LLM server and its chat, on one port.")
     add_folders(top)
-    top.set_defaults(run=open_hearth, host=None, port=None, log_level=None, strict_port=False, no_browser=False)
+    top.set_defaults(run=open_hearth, strict_port=False, no_browser=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the server in this terminal")
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", help="port to listen on (10242)")
     serve.add_argument("--strict-port", action="store_true", help="exit with status 98 when the port is taken")
     serve.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     add_folders(serve)
+    add_settings(serve)
     serve.set_defaults(run=serve_here)
 
     for name, run, text, options in (
@@ -59,6 +58,16 @@ def parser() -> argparse.ArgumentParser:
 def add_folders(command: argparse.ArgumentParser) -> None:
     add_data_dir(command)
     add_models_dir(command)
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """Every setting, for this run alone; the table of settings checks the value."""
+    settings = command.add_argument_group("settings", "for this run; saved ones are changed on the Settings page")
+    for name, (default, rule) in table().items():
+        shown = rule.unset or ("none" if default == () else default)
+        settings.add_argument(
+            option_name(name), metavar=rule.type.upper(), help=f"{rule.help} ({shown})".replace("%", "%%")
+        )
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
@@ -116,7 +125,7 @@ def open_hearth(args: argparse.Namespace) -> int:
 def serve_here(args: argparse.Namespace) -> int:
     from webapp.serving import serve
 
-    overrides = {name: getattr(args, name) for name in ("host", "port", "log_level") if getattr(args, name) is not None}
+    overrides = {name: getattr(args, name) for name in table() if getattr(args, name, None) is not None}
     return serve(
         data_dir(args),
         models_dirs(args),

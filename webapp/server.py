@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -20,7 +20,7 @@ from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
 from webapp.profiles import Profiles
 from webapp.router import Router
-from webapp.settings import LayeredSettings, Settings
+from webapp.settings import LayeredSettings, Row, Settings
 from webapp.store.database import Database
 from webapp.store.profiles import ProfileStore
 from webapp.store.schema import MIGRATIONS
@@ -46,10 +46,12 @@ class Server:
 
     def __init__(self, options: Options, data: paths.DataDir):
         self.draining = False
+        self.restart: Callable[[], None] | None = None  # set by whoever can
         self.store = Database(data.database, MIGRATIONS)
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
+        self._began_with = self.settings.current
         self.profiles = Profiles(ProfileStore(self.store), self.catalog)
         first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
@@ -75,6 +77,14 @@ class Server:
         self.engine.stop()
         self.chats.close()
         self.store.close()
+
+    def restart_needed_for(self) -> list[Row]:
+        """The settings whose new value acts only when Hearth starts again."""
+        return [
+            row
+            for row in self.settings.fields()
+            if row.applies == "restart" and getattr(self._began_with, row.name) != row.value
+        ]
 
     def _apply(self, before: Settings, after: Settings) -> list[str]:
         """Make changed settings act; the same at start and later. Returns what happened, in words."""

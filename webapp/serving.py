@@ -64,6 +64,7 @@ def serve(
         print(error, file=sys.stderr)
         return PORT_TAKEN_STATUS
     bell = SignalBell()
+    server.restart = bell.ask_restart
     server.start()
     host, port = web.address
     instance.publish(host, port)
@@ -74,7 +75,7 @@ def serve(
     run_until_signalled(server, web, bell)
     server.close()
     instance.release()
-    leave(0)
+    leave(0, again=bell.restart_asked)
     return 0
 
 
@@ -87,7 +88,7 @@ def listen(application: WSGIApplication, settings: Settings, strict_port: bool) 
     tried = range(settings.port, min(settings.port + (1 if strict_port else PORTS_TRIED), 65_536))
     for port in tried:
         try:
-            return WebServer(application, settings.host, port)
+            return WebServer(application, settings.host, port, max_threads=settings.threads)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise HearthError(f"Cannot listen on {settings.host}, port {port}: {error.strerror}.") from error
@@ -124,9 +125,15 @@ class SignalBell:
     def __init__(self) -> None:
         self._ear, self._clapper = socket.socketpair()
         self._clapper.setblocking(False)
+        self.restart_asked = False
         signal.set_wakeup_fd(self._clapper.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: None)
+
+    def ask_restart(self) -> None:
+        """Stop as on a signal, then start anew."""
+        self.restart_asked = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def wait(self) -> int:
         """The number of the next signal, or 0 when `ring_after` rang."""
@@ -152,9 +159,15 @@ def log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     log.error("thread %s died", failure.thread.name if failure.thread else "?", exc_info=cause)
 
 
-def leave(status: int) -> None:
-    """End without the interpreter's own exit: MLX's threads would abort it (seen with mlx 0.32)."""
+def leave(status: int, again: bool = False) -> None:
+    """End, or become the same program anew, without the interpreter's own exit: MLX's threads would abort it.
+
+    Seen with mlx 0.32. The page that asked for a restart is still open, so no other is opened.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
+    if again:
+        arguments = sys.argv[1:] if getattr(sys, "frozen", False) else sys.orig_argv[1:]
+        os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "HEARTH_NO_BROWSER": "1"})
     os._exit(status)

@@ -91,15 +91,15 @@ class Settings:
         unit="threads",
         applies="restart",
     )
-    memory_limit_mode: str = choice(
-        "gb", ("gb", "percent"), "Pool", "Memory limit in", "GB of 10^9 bytes, or percent of the device's memory."
-    )
     memory_limit: float | None = number_or_none(
         (1e-6, 1e6),
         "Pool",
         "Memory limit",
-        "For weights, KV and prefix caches of all models together.",
-        unset="all but a quarter, at least 4 and at most 8 GiB",
+        "For weights, KV and prefix caches together; left open, a quarter (4 to 8 GiB) is kept for everything else.",
+        "automatic",
+    )
+    memory_limit_mode: str = choice(
+        "gb", ("gb", "percent"), "Pool", "Memory limit in", "GB of 10⁹ bytes, or percent of the device's memory."
     )
     eviction_policy: str = choice(
         "lru",

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from webapp.pages import live, words
+from webapp.pages.activity import blueprint as activity_pages
 from webapp.pages.chat import blueprint as chat_pages
 from webapp.pages.frame import surroundings, to_response
 from webapp.pages.models import blueprint as model_pages
@@ -10,7 +11,7 @@ from webapp.pages.settings import blueprint as settings_pages
 
 __all__ = ["blueprints", "register", "to_response"]
 
-blueprints = (chat_pages, model_pages, settings_pages)
+blueprints = (chat_pages, model_pages, activity_pages, settings_pages)
 
 
 def register(app: Flask) -> None:

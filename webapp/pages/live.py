@@ -14,7 +14,7 @@ from webapp.pages.frame import server
 from webapp.pages.tab import Tab
 
 COALESCE_SECONDS = 0.045
-STATUS_SECONDS = 1.0
+STATUS_SECONDS = 0.5
 # A tab whose open block grew huge is drawn less often, so that it never takes the engine's time.
 BREATHERS = 4
 PING_SECONDS = 25

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from flask import Response, make_response, render_template, request
 
-from webapp.errors import InvalidRequest
+from webapp.errors import InvalidRequest, Unavailable
 from webapp.pages.frame import room, server, wants_partial
 from webapp.settings import InvalidSettings, Row
 
@@ -23,14 +23,14 @@ def show() -> Response:
 @blueprint.post("/settings")
 def save() -> Response:
     """Save what differs from what is in force; an emptied field goes back to its default."""
-    typed = request.form.to_dict()
+    typed = {name: ", ".join(filter(None, values)) for name, values in request.form.lists()}
     changed = {
         row.name: typed[row.name]
         for row in server().settings.fields()
         if row.name in typed and typed[row.name].strip() != written(row)
     }
     try:
-        effects = server().settings.save(changed)
+        effects = server().administration.save_settings(changed)
     except InvalidSettings as error:
         return _form(typed, error.errors)
     except InvalidRequest as error:
@@ -38,10 +38,22 @@ def save() -> Response:
     return _form({}, {}, saved=tuple(changed), effects=effects)
 
 
+@blueprint.post("/settings/restart")
+def restart() -> Response:
+    """Answers first: the stop lets this very response finish."""
+    again = server().restart
+    if again is None:
+        raise Unavailable("This Hearth cannot restart itself. Stop it and start it again.")
+    again()
+    return make_response(render_template("partials/notice.html", message="Hearth is starting again.", kind="status"))
+
+
 def written(row: Row) -> str:
     """The value as its control shows it."""
     if row.value is None:
         return ""
+    if isinstance(row.value, tuple):
+        return ", ".join(row.value)
     return f"{row.value:g}" if isinstance(row.value, float) else str(row.value)
 
 
@@ -55,7 +67,16 @@ def _form(
     sections = [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.section)]
     template = "partials/settings.html" if wants_partial() else "pages/settings.html"
     page = render_template(
-        template, sections=sections, typed=typed, errors=errors, saved=saved, effects=effects or [], written=written
+        template,
+        sections=sections,
+        typed=typed,
+        errors=errors,
+        saved=saved,
+        effects=effects or [],
+        written=written,
+        pending=server().restart_needed_for(),
+        can_restart=server().restart is not None,
+        installed=[model.id for model in server().catalog.models()],
     )
     response = make_response(page, 400 if errors else 200)
     if saved and "theme" in saved:

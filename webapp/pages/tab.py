@@ -11,6 +11,7 @@ from flask import render_template
 
 from webapp.answers import LiveAnswer
 from webapp.chats import Conversation
+from webapp.pages import activity
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
@@ -18,7 +19,7 @@ from webapp.pages.words import short
 from webapp.server import Server
 from webapp.store.chats import Turn
 
-STATUS_SECONDS = 1.0
+STATUS_SECONDS = 0.5
 
 
 def partial(target: str, swap: str, markup: str = "") -> str:
@@ -84,6 +85,9 @@ class Tab:
     def _status(self) -> Iterator[str]:
         snapshot = self._server.engine.snapshot
         yield from self._if_new("#hearth", render_template("partials/hearth.html", snapshot=snapshot))
+        if self._room == "activity":
+            for target, markup in activity.partials(self._server):
+                yield from self._if_new(target, markup)
         if self._room == "models":
             yield from self._if_new("#models", render_template("partials/models.html", rows=model_rows(self._server)))
 

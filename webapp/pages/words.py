@@ -17,6 +17,16 @@ def seconds(duration: float) -> str:
     return f"{duration:.1f} s" if duration < 100 else f"{duration:,.0f} s"
 
 
+def age(duration: float) -> str:
+    """How long something lasts, in the two units that matter: 8 s, 3 min 5 s, 2 h 10 min."""
+    whole = int(duration)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def rate(tokens_per_second: float) -> str:
     return f"{tokens_per_second:.1f} tok/s" if tokens_per_second < 10 else f"{tokens_per_second:,.0f} tok/s"
 
@@ -51,4 +61,4 @@ def idle(duration: float) -> str:
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
 
 
-FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, rate, short, day, clock, idle)}
+FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, age, rate, short, day, clock, idle)}
