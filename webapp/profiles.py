@@ -150,11 +150,13 @@ class Profile:
         },
     )
     idle_minutes: float | None = _number(
-        "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 10_080), unit="minutes"
+        "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 100_000), unit="minutes"
     )
     pinned: bool = field(
         default=False,
-        metadata={"choice": Choice("Keep loaded", "The model is never evicted to make room for others.", _as_switch)},
+        metadata={
+            "choice": Choice("Keep loaded", "The model is never evicted and never unloaded for idling.", _as_switch)
+        },
     )
     created: int = 0
 

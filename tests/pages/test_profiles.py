@@ -153,11 +153,11 @@ def test_deleting_asks_first(client: FlaskClient, server: Server) -> None:
 
 
 def test_another_model_says_what_it_brings(client: FlaskClient, server: Server) -> None:
-    server.settings.save({"temperature": 0.7, "max_tokens": 99})
+    server.settings.save({"temperature": 0.7, "max_tokens": 99, "idle_minutes": 5})
     part = client.get(f"/profiles/new?model={LLAMA}", headers=HTMX).text
     assert part.count("<hx-partial") == 8 and "<form" not in part
     assert '#otherwise-temperature" hx-swap="innerHTML">empty means 0, the model’s own<' in part
-    assert ">empty means 99, from Settings<" in part
+    assert ">empty means 99, from Settings<" in part and ">empty means 5 minutes, from Settings<" in part
     assert re.search(rf'value="{LLAMA}" selected', client.get(f"/profiles/new?model={LLAMA}").text)
 
 

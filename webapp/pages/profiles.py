@@ -160,10 +160,11 @@ def _form(profile: Profile | None, typed: Mapping[str, str], errors: Mapping[str
 
 def _otherwise(model: InstalledModel | None) -> dict[str, str]:
     """For each field that may stay empty, what then holds and who says so."""
-    words = {"idle_minutes": "empty means as in Settings"}
+    settings = server().settings.current
+    idle = f"{_number(settings.idle_minutes)} minutes" if settings.idle_minutes else "never"
+    words = {"idle_minutes": f"empty means {idle}, from Settings"}
     if model is None:
         return words
-    settings = server().settings.current
     agreed = terms(GenerationRequest("", model.id), Target(model), settings)
     for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty"):
         recommended = name in model.sampling
