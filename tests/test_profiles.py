@@ -96,6 +96,7 @@ def test_what_is_null_or_blank_is_not_set(profiles: Profiles) -> None:
         ({"template_options": [1]}, "template_options", "object"),
         ({"template_options": {"a": {"b": 1}}}, "template_options", "plain values"),
         ({"template_options": {"a": "\ud800"}}, "template_options", "plain values"),
+        ({"template_options": {"a": float("inf")}}, "template_options", "plain values"),
         ({"template_options": {"chat_template": "x"}}, "template_options", "cannot set 'chat_template'"),
         ({"template_options": {"a b": 1}}, "template_options", "cannot set 'a b'"),
         ({"template_options": {f"a{n}": n for n in range(33)}}, "template_options", "at most 32"),

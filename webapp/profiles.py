@@ -7,6 +7,7 @@ their pins and idle times subscribes. What a profile means for a request stands 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -94,7 +95,7 @@ def _as_options(raw: object) -> dict[str, object]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_OPTION and not re.search("[\ud800-\udfff]", value)
-    return value is None or isinstance(value, bool | int | float)
+    return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
 
 
 def _as_switch(raw: object) -> bool:
@@ -149,11 +150,13 @@ class Profile:
         },
     )
     idle_minutes: float | None = _number(
-        "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 10_080), unit="minutes"
+        "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 100_000), unit="minutes"
     )
     pinned: bool = field(
         default=False,
-        metadata={"choice": Choice("Keep loaded", "The model is never evicted to make room for others.", _as_switch)},
+        metadata={
+            "choice": Choice("Keep loaded", "The model is never evicted and never unloaded for idling.", _as_switch)
+        },
     )
     created: int = 0
 

@@ -177,7 +177,7 @@ def test_a_conversation_whose_model_is_gone_says_so(client: FlaskClient, server:
     server.chats.start(CHAT, "Hello", "org/gone-7b")
     scripted.end()
     ended(server)
-    assert "gone-7b is no longer installed" in client.get(f"/chat/{CHAT}").text
+    assert "gone-7b is no longer available" in client.get(f"/chat/{CHAT}").text
 
 
 def test_a_long_conversation_shows_its_end_first(client: FlaskClient, server: Server, answered: int) -> None:

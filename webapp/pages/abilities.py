@@ -1,4 +1,4 @@
-"""What a model is good for, in words and as controls of the composer."""
+"""What a model or a profile is good for, in words and as controls of the composer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from webapp.generation import InstalledModel
+from webapp.defaults import Target
 
 GUIDE_EXAMPLES = ("What is Hearth?", "How do I connect an OpenAI client?", "Hello, my name is Ada.")
 EXAMPLES = (
@@ -18,24 +18,31 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """A model as the chat page introduces it."""
+    """A model as the chat page introduces it; `profile_of` is the model of a profile, `thinks` its own default."""
 
     id: str
     bundled: bool
     can_think: bool
+    thinks: bool
     weights_bytes: int
     context_length: int
     examples: tuple[str, ...]
+    profile_of: str | None = None
+    instructed: bool = False
 
 
-def about(model: InstalledModel) -> About:
+def about(target: Target) -> About:
+    model = target.model
     return About(
-        model.id,
+        target.name,
         model.bundled,
         can_think(model.path),
+        target.ways.template_options.get("enable_thinking") is True,
         model.weights_bytes,
-        model.context_length,
+        target.context_length,
         GUIDE_EXAMPLES if model.bundled else EXAMPLES,
+        profile_of=model.id if target.profile else None,
+        instructed=target.ways.system_prompt is not None,
     )
 
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from flask import Response, abort, make_response, redirect, render_template, request, url_for
 
 from webapp.chats import Conversation
+from webapp.defaults import Target
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
-from webapp.generation import InstalledModel
 from webapp.pages import words
 from webapp.pages.abilities import about
 from webapp.pages.frame import room, server, wants_partial
@@ -45,7 +45,7 @@ def send() -> Response:
     try:
         if not CHAT_ID.fullmatch(chat_id):
             raise InvalidRequest("This page is out of date. Reload it and send again.", "chat")
-        server().chats.start(chat_id, text, _chosen_model().id, _think())
+        server().chats.start(chat_id, text, _chosen().name, _think())
     except HearthError as error:
         if wants_partial():
             raise
@@ -62,7 +62,7 @@ def stop(chat_id: str) -> Response:
 @blueprint.post("/chat/<chat_id>/answers/<int:answer>/again")
 def regenerate(chat_id: str, answer: int) -> Response:
     chat = _thread(chat_id).chat
-    server().chats.regenerate(chat_id, answer, _chosen_model(chat).id, _think(chat))
+    server().chats.regenerate(chat_id, answer, _chosen(chat).name, _think(chat))
     return _done(chat_id)
 
 
@@ -119,7 +119,7 @@ def conversations() -> str:
 @blueprint.get("/chat/about")
 def introduction() -> str:
     """The words for the model just chosen in the composer."""
-    return render_template("partials/model_chosen.html", about=about(_chosen_model()), think=None)
+    return render_template("partials/model_chosen.html", about=about(_chosen()), think=None)
 
 
 def conversation_list(query: str, current: str | None) -> str:
@@ -146,20 +146,20 @@ def latest_turns(thread: Conversation, everything: bool) -> tuple[Turn, ...]:
 def _page(thread: Conversation | None, draft: str = "", refusal: str = "", deleted: str | None = None) -> Response:
     """The whole page, or only its conversation when htmx asks for that."""
     chat_id = thread.chat.id if thread else secrets.token_urlsafe(9)
-    chosen = _model_of(thread.chat) if thread else server().catalog.default
+    chosen = _answering(thread.chat) if thread else _default()
     everything = "all" in request.args
     turns = latest_turns(thread, everything) if thread else ()
     values = thread_values(thread, chat_id) | {
         "turns": turns,
         "everything": everything,
         "earlier": len(thread.turns) - len(turns) if thread else 0,
-        "models": server().catalog.models(),
+        "targets": server().router.targets(),
         "about": about(chosen),
         "draft": draft,
         "think": thread.chat.think if thread else None,
         "refusal": refusal,
         "deleted": deleted,
-        "missing": thread.chat.model if thread and thread.chat.model != chosen.id else None,
+        "missing": thread.chat.model if thread and thread.chat.model != chosen.name else None,
     }
     if wants_partial():
         return make_response(render_template("partials/chat.html", titled=True, **values))
@@ -186,17 +186,21 @@ def _thread(chat_id: str) -> Conversation:
     return thread
 
 
-def _chosen_model(chat: Chat | None = None) -> InstalledModel:
+def _chosen(chat: Chat | None = None) -> Target:
     name = request.values.get("model") or (chat.model if chat else "")
-    return server().catalog.find(name) if name else server().catalog.default
+    return server().router.resolve(name) if name else _default()
 
 
-def _model_of(chat: Chat) -> InstalledModel:
-    """The model the conversation is held with, or the default when that is gone."""
+def _answering(chat: Chat) -> Target:
+    """Whom the conversation is held with, or the default when that is gone."""
     try:
-        return server().catalog.find(chat.model)
+        return server().router.resolve(chat.model)
     except ModelNotFound:
-        return server().catalog.default
+        return _default()
+
+
+def _default() -> Target:
+    return Target(server().catalog.default)
 
 
 def _think(chat: Chat | None = None) -> bool | None:

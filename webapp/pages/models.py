@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from flask import render_template
+from flask import render_template, request
 
+from webapp.defaults import Target
 from webapp.engine.snapshot import ModelSnapshot
 from webapp.generation import InstalledModel
 from webapp.pages.abilities import About, about
 from webapp.pages.frame import room, server
+from webapp.pages.profiles import profile_rows, what_happened
 from webapp.server import Server
 
 blueprint = room("models")
@@ -15,10 +17,13 @@ blueprint = room("models")
 
 @blueprint.get("/models")
 def show() -> str:
-    return render_template("pages/models.html", rows=model_rows(server()))
+    notice = what_happened(request.args)
+    return render_template(
+        "pages/models.html", rows=model_rows(server()), profiles=profile_rows(server()), notice=notice
+    )
 
 
 def model_rows(server: Server) -> list[tuple[InstalledModel, About, ModelSnapshot | None]]:
     """Every installed model with what the engine says of it, if it knows it."""
     states = {model.id: model for model in server.engine.snapshot.models}
-    return [(model, about(model), states.get(model.id)) for model in server.catalog.models()]
+    return [(model, about(Target(model)), states.get(model.id)) for model in server.catalog.models()]

@@ -15,6 +15,7 @@ from webapp.pages import activity
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
+from webapp.pages.profiles import profile_rows
 from webapp.pages.words import short
 from webapp.server import Server
 from webapp.store.chats import Turn
@@ -90,6 +91,8 @@ class Tab:
                 yield from self._if_new(target, markup)
         if self._room == "models":
             yield from self._if_new("#models", render_template("partials/models.html", rows=model_rows(self._server)))
+            profiles = render_template("partials/profiles.html", profiles=profile_rows(self._server))
+            yield from self._if_new("#profiles", profiles)
 
     def _list(self) -> Iterator[str]:
         """A list that shows the hits of a search is left alone."""
@@ -192,7 +195,7 @@ def phase(answer: LiveAnswer, server: Server) -> str:
     if answer.text or answer.reasoning:
         return ""
     states = {model.id: model.state for model in server.engine.snapshot.models}
-    if states.get(answer.request.model) == "loading":
+    if states.get(server.profiles.model_of(answer.request.model)) == "loading":
         return f"Loading {short(answer.request.model)}…"
     if answer.prefill and answer.prefill.total_tokens and answer.prefill.done_tokens < answer.prefill.total_tokens:
         return f"Reading the conversation, {100 * answer.prefill.done_tokens // answer.prefill.total_tokens} %"
