@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -93,3 +94,21 @@ def test_sliding_and_stateful_models_answer_in_a_batch_and_from_the_cache(
     again = [sequence(model, prompt) for prompt in prompts]
     assert answer(runner, *again) == alone
     assert all(one.cached_tokens > 0 for one in again)
+
+
+def test_a_closed_model_leaves_nothing_behind(tmp_path: Path, backend: Backend) -> None:
+    """At once, and not when the garbage collector comes: the next model needs the memory now."""
+    make_model(tmp_path / "m", "qwen3", "tiny")
+    model = read_model("m", tmp_path / "m", bundled=False)
+    gc.collect()
+    before = mx.get_active_memory()
+    gc.disable()
+    try:
+        runner = load(backend, model)
+        answer(runner, sequence(model, tuple(range(5, 40))))
+        runner.close()
+        del runner
+        mx.clear_cache()
+        assert mx.get_active_memory() - before < model.weights_bytes / 20
+    finally:
+        gc.enable()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import mlx.core as mx
 
 from webapp.engine.memory import machine_bytes
@@ -24,3 +27,12 @@ def memory_bytes() -> int:
     if on_cpu() or mx.metal.is_available():
         return machine_bytes()
     return int(mx.device_info().get("total_memory", machine_bytes()))
+
+
+def release_memory() -> None:
+    """Give what is free back to the system: MLX keeps buffers, and on Linux the C library keeps pages."""
+    mx.clear_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+        if trim is not None:
+            trim(0)

@@ -40,26 +40,28 @@ class MlxLoading:
     """One load. On the CPU weights become float32, the only type its BLAS is fast at."""
 
     def __init__(self, model: InstalledModel):
-        self._slices = self._load(model)
+        self._slices = load_in_slices(model)
 
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
 
-    def _load(self, model: InstalledModel) -> Iterator[MlxRunner | None]:
-        config = read_config(model.path)
-        check_config(config)
-        yield None
-        network, _ = load_model(model.path, lazy=True, trust_remote_code=False)
-        network.eval()
-        if device.on_cpu():
-            network = to_float32(dequantize_model(network))
-        yield None
-        yield from evaluate(network)
-        check_batching(network)
-        weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
-        kv_size = KvSize(network)
-        mx.clear_cache()
-        yield MlxRunner(network, weights_bytes, kv_size)
+
+def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
+    """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
+    config = read_config(model.path)
+    check_config(config)
+    yield None
+    network, _ = load_model(model.path, lazy=True, trust_remote_code=False)
+    network.eval()
+    if device.on_cpu():
+        network = to_float32(dequantize_model(network))
+    yield None
+    yield from evaluate(network)
+    check_batching(network)
+    weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
+    kv_size = KvSize(network)
+    mx.clear_cache()
+    yield MlxRunner(network, weights_bytes, kv_size)
 
 
 def evaluate(network: nn.Module) -> Iterator[None]:

@@ -16,6 +16,7 @@ import mlx.nn as nn
 from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
+from webapp.engine.mlx import device
 from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
@@ -205,4 +206,4 @@ class MlxRunner:
         self._batch.close()
         del self._model, self._batch
         self._prefix_cache.trim(0)
-        mx.clear_cache()
+        device.release_memory()
