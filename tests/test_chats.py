@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.pages.conftest import CHAT, Scripted, finish, until
+from tests.pages.conftest import CHAT, Rows, Scripted, finish, until
 from webapp.answers import Watch
 from webapp.chats import Chats, Conversation
 from webapp.errors import EngineStopped, HearthError, InvalidRequest, ModelNotFound, OutOfMemory
 from webapp.generation import Message, Prefill
+from webapp.store.audit import AuditRow
 from webapp.store.database import Database
 from webapp.store.schema import MIGRATIONS
+from webapp.trace import Content
 
 MODEL = "tests/any"
 
@@ -29,8 +32,13 @@ def store(tmp_path: Path) -> Database:
 
 
 @pytest.fixture
-def live(store: Database, scripted: Scripted) -> Chats:
-    return Chats(store, scripted)
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def live(store: Database, scripted: Scripted, rows: Rows) -> Chats:
+    return Chats(store, scripted, rows)
 
 
 def thread(live: Chats) -> Conversation:
@@ -115,7 +123,7 @@ def test_stop_before_the_stream_exists_counts(store: Database) -> None:
             may_go.wait(5)
             return super().generate(request)
 
-    live = Chats(store, Slow())
+    live = Chats(store, Slow(), Rows())
     live.start(CHAT, "Hello", MODEL)
     live.stop(CHAT)
     may_go.set()
@@ -191,7 +199,7 @@ def woken(watch: Watch, seconds: float = 2.0) -> bool:
 
 
 def test_text_is_saved_while_it_is_written(store: Database, scripted: Scripted) -> None:
-    live = Chats(store, scripted, save_seconds=0)
+    live = Chats(store, scripted, Rows(), save_seconds=0)
     live.start(CHAT, "Hello", MODEL)
     scripted.say("Some text")
     with store.read() as tx:
@@ -207,7 +215,7 @@ def test_text_is_saved_while_it_is_written(store: Database, scripted: Scripted) 
 def test_a_full_disk_ends_the_answer_and_wedges_nothing(
     store: Database, scripted: Scripted, saves_per_answer: str
 ) -> None:
-    live = Chats(store, scripted, save_seconds=0)
+    live = Chats(store, scripted, Rows(), save_seconds=0)
     column = "content" if saves_per_answer == "none" else "status"
     with store.write() as tx:
         tx.query(f"create trigger full before update of {column} on messages begin select raise(abort, 'full'); end")
@@ -235,7 +243,7 @@ def test_what_nobody_foresaw_ends_the_answer_too(store: Database) -> None:
         def generate(self, request):  # type: ignore[no-untyped-def]
             raise RuntimeError
 
-    live = Chats(store, Broken())
+    live = Chats(store, Broken(), Rows())
     live.start(CHAT, "Hello", MODEL)
     assert ended(live).turns[-1].status == "failed"
 
@@ -255,7 +263,7 @@ def test_answering_again_keeps_the_choice_and_stays_in_its_conversation(live: Ch
 
 def test_what_ran_at_the_end_is_marked_at_the_next_start(live: Chats, store: Database, scripted: Scripted) -> None:
     live.start(CHAT, "Hello", MODEL)
-    found = Chats(store, scripted).thread(CHAT)
+    found = Chats(store, scripted, Rows()).thread(CHAT)
     assert found is not None
     assert found.turns[-1].status == "interrupted"
     scripted.end()
@@ -287,7 +295,7 @@ def test_a_deleted_conversation_can_come_back_until_the_next_start(
     live.restore(CHAT)
     assert len(thread(live).turns) == 2
     live.delete(CHAT)
-    Chats(store, scripted).restore(CHAT)
+    Chats(store, scripted, Rows()).restore(CHAT)
     assert live.thread(CHAT) is None
     with store.read() as tx:
         assert list(tx.query("select id from messages")) == []
@@ -320,3 +328,46 @@ def test_finish_words(live: Chats, scripted: Scripted) -> None:
     scripted.feed(finish("length"))
     answer = ended(live).turns[-1]
     assert (answer.status, answer.finish) == ("ok", "length")
+
+
+def ended_row(live: Chats, rows: Rows) -> tuple[AuditRow, Mapping[str, object], Content | None]:
+    ended(live)
+    until(lambda: len(rows.kept) == 1)
+    return rows.kept[0]
+
+
+def test_an_answer_leaves_a_row_in_the_audit(live: Chats, scripted: Scripted, rows: Rows) -> None:
+    live.start(CHAT, "What is a hearth?", MODEL)
+    scripted.think("Hm.")
+    scripted.say("A fire", "place.")
+    scripted.end()
+    row, notes, content = ended_row(live, rows)
+    assert (row.kind, row.who, row.endpoint, row.model) == ("request", "page", "/chat", MODEL)
+    assert (row.status, row.code, row.completion_tokens, row.ttft_ms) == ("ok", "stop", 12, 250)
+    asked = {"messages": [{"role": "user", "content": "What is a hearth?"}]}
+    assert (notes, content) == ({}, Content(asked, "A fireplace.", "Hm."))
+
+
+def test_the_audit_says_who_stopped_an_answer(live: Chats, scripted: Scripted, rows: Rows) -> None:
+    live.start(CHAT, "Hi", MODEL)
+    scripted.say("A")
+    live.stop(CHAT)
+    row, _, content = ended_row(live, rows)
+    assert (row.status, row.code) == ("cancelled", "page")
+    assert content is not None and content.answer == "A"
+
+
+def test_the_audit_says_why_an_answer_failed(live: Chats, scripted: Scripted, rows: Rows) -> None:
+    scripted.refusal = ModelNotFound(MODEL)
+    live.start(CHAT, "Hi", MODEL)
+    row, notes, _ = ended_row(live, rows)
+    assert (row.status, row.code, row.completion_tokens) == ("refused", "model_not_found", None)
+    assert MODEL in str(notes["error"])
+
+
+def test_the_audit_says_when_hearth_was_closed(live: Chats, scripted: Scripted, rows: Rows) -> None:
+    live.start(CHAT, "Hi", MODEL)
+    scripted.say("A")
+    until(lambda: thread(live).turns[-1].content == "A")
+    live.close()
+    assert (rows.kept[0][0].status, rows.kept[0][0].code) == ("cancelled", "shutdown")

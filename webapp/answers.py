@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from webapp.generation import Finish, GenerationRequest, Prefill, Reasoning, Text
+from webapp.generation import Event, GenerationRequest, Prefill, Reasoning, Text
 from webapp.stream import Stream
 
 
@@ -26,12 +26,12 @@ class LiveAnswer:
     def begin(self) -> None:
         self._thread.start()
 
-    def follow(self, stream: Stream) -> Iterator[Text | Reasoning | Prefill | Finish]:
-        """Events of the stream, taken into the text; a stop that came before the stream counts."""
+    def follow(self, stream: Stream, events: Iterator[Event]) -> Iterator[Event]:
+        """The stream's events, taken into the text; a stop that came before the stream counts."""
         self._stream = stream
         if self._stopped.is_set():
             stream.close()
-        for event in stream:
+        for event in events:
             match event:
                 case Text():
                     self.text += event.text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -25,12 +25,15 @@ from webapp.errors import (
     QueueFull,
 )
 from webapp.generation import Finish, GenerationRequest, Message
+from webapp.store.audit import AuditRow
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
 from webapp.store.database import Database
 from webapp.stream import Stream
+from webapp.trace import Content, Trace
 
 SAVE_SECONDS = 1.0
 TITLE_CHARACTERS = 60
+PAGE = "page"
 WAY_ON: tuple[tuple[type[HearthError], str], ...] = (
     (ContextLengthExceeded, "Start a new chat, or choose a model with a longer context."),
     (ModelNotFound, "Choose another model below."),
@@ -44,6 +47,12 @@ class Generator(Protocol):
     """Whoever answers a request: the router."""
 
     def generate(self, request: GenerationRequest) -> Stream: ...
+
+
+class Audit(Protocol):
+    """Whoever keeps a row of what was asked and how it ended."""
+
+    def record(self, row: AuditRow, notes: Mapping[str, object], content: Content | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +71,10 @@ class Conversation:
 class Chats:
     """Starts, stops and remembers answers, and tells the watchers."""
 
-    def __init__(self, store: Database, router: Generator, save_seconds: float = SAVE_SECONDS):
+    def __init__(self, store: Database, router: Generator, audit: Audit, save_seconds: float = SAVE_SECONDS):
         self._records = ChatRecords(store)
         self._router = router
+        self._audit = audit
         self._save_seconds = save_seconds
         self._lock = threading.Lock()
         self._answers: dict[str, LiveAnswer] = {}
@@ -196,16 +206,21 @@ class Chats:
     def _write(self, answer: LiveAnswer) -> None:
         """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log."""
         outcome = BROKE_OFF
+        trace = Trace(answer.request.id, PAGE, "/chat")
+        trace.asks(answer.request)
         try:
-            outcome = self._generate(answer)
+            outcome = self._generate(answer, trace)
         except EngineStopped:
             outcome = Outcome("interrupted")
         except HearthError as error:
+            trace.error = error
             way_on = next((words for kind, words in WAY_ON if isinstance(error, kind)), "")
             outcome = Outcome("failed", error=f"{error} {way_on}".rstrip())
         finally:
             answer.stop()  # whatever went wrong, the engine does not write on for nobody
             self._conclude(answer, outcome)
+            status, code = trace.ending(cancelled_by="shutdown" if self._closing else PAGE)
+            self._audit.record(trace.row(status, code), trace.notes, trace.content)
 
     def _conclude(self, answer: LiveAnswer, outcome: Outcome) -> None:
         with self._lock:
@@ -216,9 +231,10 @@ class Chats:
                 self.list_revision += 1
                 self._wake_all()
 
-    def _generate(self, answer: LiveAnswer) -> Outcome:
+    def _generate(self, answer: LiveAnswer, trace: Trace) -> Outcome:
         saved = time.monotonic()
-        for event in answer.follow(self._router.generate(answer.request)):
+        stream = self._router.generate(answer.request)
+        for event in answer.follow(stream, trace.follow(stream)):
             if isinstance(event, Finish):
                 return self._outcome(event)
             self._tell(answer.chat_id)

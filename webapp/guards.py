@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from webapp.refusals import Refusal, add_common_headers, new_request_id
+from webapp.refusals import OnRefusal, Refusal, add_common_headers, new_request_id, tell_nobody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,8 +30,10 @@ class Guards:
         self,
         application: WSGIApplication,
         allowed_hosts: Iterable[str] | Callable[[], Iterable[str]] = LOOPBACK_HOSTS,
+        on_refusal: OnRefusal = tell_nobody,
     ):
         self._application = application
+        self._on_refusal = on_refusal
         if callable(allowed_hosts):
             self._allowed_hosts = allowed_hosts
         else:
@@ -46,7 +48,9 @@ class Guards:
 
         refusal = refused_host(environ, self._allowed_hosts()) or refused_origin(environ)
         if refusal is not None:
-            headers, body = refusal.answer(environ.get("PATH_INFO", ""), request_id)
+            path = environ.get("PATH_INFO", "")
+            self._on_refusal(path, request_id, refusal)
+            headers, body = refusal.answer(path, request_id)
             start_response(refusal.status_line, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

@@ -32,7 +32,7 @@ class DataDir:
         else:
             root = path.expanduser().resolve()
             logs = root / "logs"
-        for folder in (root, logs, root / "run"):
+        for folder in (root, logs, root / "run", root / "backups"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(folder)
         return cls(root, logs)
@@ -40,6 +40,14 @@ class DataDir:
     @property
     def database(self) -> Path:
         return self.root / "hearth.db"
+
+    @property
+    def audit_database(self) -> Path:
+        return self.root / "audit.db"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
 
     @property
     def run(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -94,3 +95,11 @@ class Refusal:
         if self.status >= 500:
             return "server_error"
         return {403: "permission_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")
+
+
+# Told of each refusal: the path asked for, the request's id, and what was said.
+OnRefusal = Callable[[str, str, Refusal], None]
+
+
+def tell_nobody(path: str, request_id: str, refusal: Refusal) -> None:
+    """For those who keep no account."""

@@ -83,7 +83,7 @@ class Router:
         splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning)
         answer = Answer(sequence, splitter, stop=lambda: self._engine.cancel(request.id), clock=time.monotonic)
         self._engine.submit(sequence)
-        return Stream(answer.events(), cancel=lambda: self.cancel(request.id, "client"))
+        return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
 
     def cancel(self, request_id: str, by: Canceller) -> bool:
         """End a request wherever it is; False when there is none of that id."""

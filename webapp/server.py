@@ -11,6 +11,7 @@ from typing import cast
 
 from webapp import __version__, paths
 from webapp.administration import Administration
+from webapp.audit import AuditLog
 from webapp.catalog.catalog import Catalog
 from webapp.chats import Chats
 from webapp.engine.backend import Backend
@@ -21,9 +22,11 @@ from webapp.engine.pool import Pool
 from webapp.profiles import Profiles
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Row, Settings
+from webapp.store.backups import Backups
 from webapp.store.database import Database
+from webapp.store.notices import Notices
 from webapp.store.profiles import ProfileStore
-from webapp.store.schema import MIGRATIONS
+from webapp.store.schema import AUDIT, MIGRATIONS
 from webapp.store.settings import SettingsStore
 
 MB = 1_000_000
@@ -47,7 +50,12 @@ class Server:
     def __init__(self, options: Options, data: paths.DataDir):
         self.draining = False
         self.restart: Callable[[], None] | None = None  # set by whoever can
-        self.store = Database(data.database, MIGRATIONS)
+        self.store = Database(data.database, MIGRATIONS, data.backups)
+        audit_store = Database(data.audit_database, AUDIT, data.backups)
+        self.backups = Backups(data.database, data.backups)
+        self.notices = Notices(self.store)
+        for database in (self.store, audit_store):
+            self.notices.say_if_set_aside(database, self.backups.newest)
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
@@ -56,7 +64,8 @@ class Server:
         first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
         self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
-        self.chats = Chats(self.store, self.router)
+        self.audit = AuditLog(audit_store, lambda: self.settings.current)
+        self.chats = Chats(self.store, self.router, self.audit)
         self.administration = Administration(self.settings, self.catalog, self.engine)
         self.settings.on_change(self._apply)
         self.profiles.on_change(self._configure)
@@ -65,6 +74,8 @@ class Server:
     def start(self) -> None:
         self.backend.start()
         self.engine.start()
+        self.audit.start()
+        self.backups.start()
         self.administration.preload()
 
     def drain(self, grace_seconds: float) -> None:
@@ -76,6 +87,8 @@ class Server:
     def close(self) -> None:
         self.engine.stop()
         self.chats.close()
+        self.audit.close()
+        self.backups.close()
         self.store.close()
 
     def restart_needed_for(self) -> list[Row]:
@@ -89,9 +102,13 @@ class Server:
     def _apply(self, before: Settings, after: Settings) -> list[str]:
         """Make changed settings act; the same at start and later. Returns what happened, in words."""
         logging.getLogger().setLevel(after.log_level.upper())
-        if limits(before, self.profiles) == limits(after, self.profiles):
-            return []
-        return self._configure()
+        effects = []
+        if limits(before, self.profiles) != limits(after, self.profiles):
+            effects += self._configure()
+        if (before.audit_days, before.audit_mb) != (after.audit_days, after.audit_mb):
+            self.audit.retain()
+            effects.append("What the audit keeps beyond that is being deleted.")
+        return effects
 
     def _configure(self) -> list[str]:
         try:

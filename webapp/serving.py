@@ -22,6 +22,7 @@ from webapp.errors import HearthError
 from webapp.guards import LOOPBACK_HOSTS, Guards
 from webapp.instance import Instance, Running
 from webapp.paths import DataDir
+from webapp.refusals import OnRefusal, tell_nobody
 from webapp.server import Options, Server
 from webapp.settings import Settings
 from webapp.wsgi import WebServer
@@ -55,8 +56,9 @@ def serve(
     try:
         server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
         settings = server.settings.current
-        application = Guards(create_app(server), (*LOOPBACK_HOSTS, host_name(settings.host)))
-        web = listen(application, settings, strict_port)
+        on_refusal = server.audit.refused
+        application = Guards(create_app(server), (*LOOPBACK_HOSTS, host_name(settings.host)), on_refusal)
+        web = listen(application, settings, strict_port, on_refusal)
     except HearthError as error:
         print(error, file=sys.stderr)
         return 2
@@ -83,12 +85,14 @@ class PortTaken(Exception):
     """Somebody else listens there."""
 
 
-def listen(application: WSGIApplication, settings: Settings, strict_port: bool) -> WebServer:
+def listen(
+    application: WSGIApplication, settings: Settings, strict_port: bool, on_refusal: OnRefusal = tell_nobody
+) -> WebServer:
     """Bind the configured port, or the next free one. Raises PortTaken; HearthError when the address is at fault."""
     tried = range(settings.port, min(settings.port + (1 if strict_port else PORTS_TRIED), 65_536))
     for port in tried:
         try:
-            return WebServer(application, settings.host, port, max_threads=settings.threads)
+            return WebServer(application, settings.host, port, max_threads=settings.threads, on_refusal=on_refusal)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise HearthError(f"Cannot listen on {settings.host}, port {port}: {error.strerror}.") from error

@@ -159,6 +159,19 @@ class Settings:
         "For models that recommend none; the share of likeliest tokens to choose from.",
         MODEL_DECIDES,
     )
+    audit_content: str = choice(
+        "none",
+        ("none", "hashes", "full"),
+        "Privacy",
+        "Content in the audit",
+        "What the audit keeps of prompts and answers: nothing, SHA-256 hashes, or the text itself.",
+    )
+    audit_days: int = integer(
+        30, (1, 3650), "Privacy", "Audit kept for", "Older rows of the audit are deleted.", unit="days"
+    )
+    audit_mb: int = integer(
+        200, (1, 100_000), "Privacy", "Audit size", "Beyond it the oldest rows of the audit are deleted.", unit="MB"
+    )
     theme: str = choice(
         "auto", ("auto", "light", "dark"), "Appearance", "Theme", "Light, dark, or as the system is set."
     )

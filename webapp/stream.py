@@ -11,10 +11,11 @@ class Stream:
     """Iterate for events; `close()` cancels, from any thread and as often as one likes.
 
     Iterating raises a `HearthError` when the request fails. After `Finish` it is exhausted. Closing
-    from another thread makes the iterating one see `Finish("cancelled")`.
+    from another thread makes the iterating one see `Finish("cancelled")`. `answered_by` is the model's id.
     """
 
-    def __init__(self, events: Iterator[Event], cancel: Callable[[], object]):
+    def __init__(self, events: Iterator[Event], cancel: Callable[[], object], answered_by: str = ""):
+        self.answered_by = answered_by
         self._events = events
         self._cancel = cancel
 

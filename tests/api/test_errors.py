@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
+from tests.pages.conftest import Rows
 from webapp import errors
 from webapp.api import is_json_path, register, to_response
 
@@ -55,6 +57,7 @@ RAISED: list[tuple[errors.HearthError, int, str, str | None, str | None, dict[st
 def client(raised: Exception | None = None) -> FlaskClient:
     """An application with the API, and one route that raises."""
     app = Flask(__name__)
+    app.extensions["server"] = SimpleNamespace(audit=Rows(), draining=False)
     register(app)
 
     def fail() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -17,7 +17,9 @@ from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, GenerationRequest, Reasoning, Text, Timing, Usage
 from webapp.paths import DataDir
 from webapp.server import Options, Server
+from webapp.store.audit import AuditRow
 from webapp.stream import Stream
+from webapp.trace import Content
 
 CHAT = "chat-0001"
 
@@ -71,6 +73,16 @@ class Scripted:
                 return
 
 
+class Rows:
+    """An audit that only remembers."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[AuditRow, Mapping[str, object], Content | None]] = []
+
+    def record(self, row: AuditRow, notes: Mapping[str, object], content: Content | None) -> None:
+        self.kept.append((row, notes, content))
+
+
 def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
@@ -86,7 +98,7 @@ def scripted() -> Scripted:
 @pytest.fixture
 def server(tmp_path: Path, models_dir: Path, scripted: Scripted) -> Iterator[Server]:
     server = Server(Options((models_dir,), {}, {"HEARTH_MAX_WAITING": "7"}), DataDir.at(tmp_path))
-    server.chats = Chats(server.store, scripted)
+    server.chats = Chats(server.store, scripted, server.audit)
     yield server
     server.chats.close()
     server.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def test_128_threads_write_and_read_and_keep_no_connection(database: Database) -
 
     def work(thread: int) -> None:
         try:
-            for turn in range(5):
+            for turn in range(20):
                 insert(database, f"{thread}/{turn}")
-                texts(database)
+                with database.read() as tx:
+                    list(tx.query("SELECT text FROM note ORDER BY id DESC LIMIT 20"))
         except SQLAlchemyError as error:
             errors.append(error)
         done.wait(60)
@@ -64,7 +66,7 @@ def test_128_threads_write_and_read_and_keep_no_connection(database: Database) -
         leave.set()
         for thread in threads:
             thread.join()
-    assert len(texts(database)) == 640
+    assert len(texts(database)) == 2560
 
 
 def test_read_modify_write_loses_nothing(database: Database) -> None:
@@ -185,9 +187,83 @@ def test_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+def test_a_schema_changes_only_after_a_copy(tmp_path: Path) -> None:
+    path, copies = tmp_path / "test.db", tmp_path / "copies"
+    copies.mkdir()
+    old = Database(path, MIGRATIONS[:1], copies)
+    insert(old, "kept")
+    old.close()
+    assert not list(copies.iterdir()), "a new file has nothing to copy"
+    Database(path, MIGRATIONS, copies).close()
+    (copy,) = copies.iterdir()
+    assert (copy.name, stat.S_IMODE(copy.stat().st_mode)) == ("test-schema-1.db", 0o600)
+    again = Database(copy, MIGRATIONS[:1])
+    assert texts(again) == ["kept"]
+    again.close()
+
+
+def test_without_room_for_the_copy_the_schema_stays(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
-    path.write_text("my shopping list " * 100)
-    with pytest.raises(CannotOpen, match=r"cannot be opened as a database"):
-        Database(path, MIGRATIONS)
-    assert path.read_text() == "my shopping list " * 100
+    Database(path, MIGRATIONS[:1]).close()
+    before = path.read_bytes()
+    with pytest.raises(CannotOpen, match="must be copied before its schema changes"):
+        Database(path, MIGRATIONS, tmp_path / "missing")
+    assert path.read_bytes() == before
+
+
+def shopping_list(path: Path) -> None:
+    path.write_text("my shopping list " * 1000)
+
+
+def zeroed_in_the_middle(path: Path) -> None:
+    """The first page is whole, the table's is not."""
+    database = Database(path, MIGRATIONS)
+    for number in range(2000):
+        insert(database, f"row {number}")
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[8192:40960] = bytes(32768)
+    path.write_bytes(content)
+
+
+def cut_off(path: Path) -> None:
+    zeroed_in_the_middle(path)
+    path.write_bytes(path.read_bytes()[:12288])
+
+
+@pytest.mark.parametrize("damage", [shopping_list, zeroed_in_the_middle, cut_off])
+def test_a_damaged_file_is_moved_aside_whole(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    path = tmp_path / "test.db"
+    damage(path)
+    before = path.read_bytes()
+    database = Database(path, MIGRATIONS)
+    assert texts(database) == []
+    insert(database, "a new beginning")
+    assert database.set_aside is not None and database.set_aside.name.startswith("test.db.corrupt-")
+    assert database.set_aside.read_bytes() == before
+    database.close()
+    again = Database(path, MIGRATIONS)
+    assert (texts(again), again.set_aside) == (["a new beginning"], None)
+    again.close()
+
+
+def test_two_damaged_files_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    for number in range(3):
+        path.write_text(f"list {number} " * 200)
+        Database(path, MIGRATIONS).close()
+    assert sorted(file.read_text()[:6] for file in tmp_path.glob("*.corrupt-*")) == ["list 0", "list 1", "list 2"]
+
+
+def test_free_pages_go_back_to_the_disk(database: Database) -> None:
+    with database.write() as tx:
+        for number in range(500):
+            tx.query("INSERT INTO note (text) VALUES (:text)", text=f"{number} " * 1000)
+    database.give_back(0)
+    full, used = database.path.stat().st_size, database.used_bytes
+    with database.write() as tx:
+        tx.query("DELETE FROM note")
+    assert database.used_bytes < used / 10
+    assert database.path.stat().st_size == full
+    database.give_back(10_000)
+    assert database.path.stat().st_size < full / 10

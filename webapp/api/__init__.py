@@ -10,7 +10,19 @@ import time
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.api import chat, completions, health, installed, models, pool, profiles, requests, settings
+from webapp.api import (
+    audit,
+    chat,
+    completions,
+    health,
+    installed,
+    log,
+    models,
+    pool,
+    profiles,
+    requests,
+    settings,
+)
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
 from webapp.refusals import wants_json as is_json_path
@@ -27,6 +39,7 @@ blueprints = (
     installed.routes,
     settings.routes,
     profiles.routes,
+    audit.routes,
 )
 
 __all__ = ["blueprints", "is_json_path", "register", "to_response"]
@@ -45,6 +58,7 @@ def register(app: Flask) -> None:
         api.register_blueprint(blueprint)
     app.register_blueprint(api)
     app.before_request(_note_start)
+    app.before_request(log.begin)
     app.after_request(_add_headers)
 
 

@@ -11,7 +11,7 @@ from flask import Response
 
 from webapp.api.body import read_object
 from webapp.api.current import on_disconnect, request_id, server
-from webapp.api.log import RequestLine
+from webapp.api.log import RequestRecord, record
 from webapp.api.parameters import Refused, ignored_names, refuse_unsupported
 from webapp.api.schema import ChatBody, CompletionBody, validate
 from webapp.api.wire import ChatWire, CompletionWire, Wire, server_sent
@@ -23,21 +23,24 @@ def answer(
     schema: type[ChatBody | CompletionBody], refused: tuple[Refused, ...], wire_type: type[ChatWire | CompletionWire]
 ) -> Response:
     """Read, check, generate, write."""
-    line = RequestLine()
+    here = record()
+    here.generates = True
     raw = read_object()
+    here.names(raw.get("model"))
     refuse_unsupported(raw, refused)
     body = validate(raw, schema)
     request = body.to_request(request_id())
-    line.model = request.model
+    here.trace.asks(request)
     wire = wire_type(request.id, request.model, int(time.time()), body.include_usage)
-    response = _generate(request, wire, line, bool(body.stream), body.include_usage)
+    response = _generate(request, wire, here, bool(body.stream), body.include_usage)
     if ignored := ignored_names(body, refused):
+        here.trace.notes["ignored"] = ignored
         response.headers["x-hearth-ignored"] = ignored
     return response
 
 
 def _generate(
-    request: GenerationRequest, wire: Wire, line: RequestLine, streamed: bool, include_usage: bool
+    request: GenerationRequest, wire: Wire, here: RequestRecord, streamed: bool, include_usage: bool
 ) -> Response:
     """The first event is awaited before the response is built, so early failures keep their status.
 
@@ -45,7 +48,8 @@ def _generate(
     """
     stream = server().router.generate(request)
     on_disconnect(stream.close)
-    events = line.follow(chain((next(stream),), stream))
+    events = here.follow(stream)
+    events = chain((next(events),), events)
     if not streamed:
         return json_response(wire.plain(collect(events)))
     body = server_sent(events, wire, include_usage)

@@ -1,48 +1,74 @@
-"""One line in the log for each request that generates, at its end: who, what and how it went, never content."""
+"""What is kept of a request under /v1: a row in the audit for each, and a line in the log for those that generate.
+
+Both are made at its end, whatever became of it. The line never has content; the row has what the settings allow.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
+from typing import cast
 
-from flask import Response, after_this_request, request
+from flask import Response, after_this_request, g, request
 
-from webapp.api.current import on_disconnect, request_id
+from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.errors import status_of
+from webapp.audit import is_recorded
 from webapp.errors import HearthError
-from webapp.generation import Event, Finish
+from webapp.generation import Event
+from webapp.store.audit import Status
+from webapp.stream import Stream
+from webapp.trace import LOCAL, Trace
 
 log = logging.getLogger("webapp.api")
 
 CLIENT_LEFT = 499
+TIMED_OUT = 504
 _LINE = "%s model=%.100r status=%d finish=%s prompt=%s cached=%s completion=%s ttft_ms=%s duration_ms=%d client_id=%s"
 
 
-class RequestLine:
-    """Made when a request arrives; written once, when its response is closed, whatever became of it."""
+def begin() -> None:
+    """Before every request: those under /v1 get a record."""
+    if is_recorded(request.path):
+        g.record = RequestRecord()
+
+
+def record() -> RequestRecord:
+    return cast(RequestRecord, g.record)
+
+
+def who() -> str:
+    """Whom the audit names. There are no keys yet."""
+    return LOCAL
+
+
+class RequestRecord:
+    """Made when a request arrives; written once, when its response is closed."""
 
     def __init__(self) -> None:
-        self.model = ""
-        self._began = time.perf_counter()
-        self._request_id = request_id()
+        self.trace = Trace(request_id(), who(), request.path)
+        self.generates = False
+        self._server = server()
         self._client_id = request.environ.get("hearth.client_request_id", "-")
         self._status = 500
-        self._failure: str | None = None
-        self._finish: Finish | None = None
+        self._code: str | None = None
+        self._stream: Stream | None = None
         self._left = False
         on_disconnect(self._note_leaving)
         after_this_request(self._end_with)
 
-    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """The same events. A stream has its status 200 long before it fails: then the line has the true one."""
+    def names(self, model: object) -> None:
+        """The model that a body asks for, before anybody knows whether the rest of it makes sense."""
+        if isinstance(model, str):
+            self.trace.model = model
+
+    def follow(self, stream: Stream) -> Iterator[Event]:
+        """Its events. It has its status 200 long before it fails: then line and row have the true one."""
+        self._stream = stream
         try:
-            for event in events:
-                if isinstance(event, Finish):
-                    self._finish = event
-                yield event
+            yield from self.trace.follow(stream)
         except HearthError as error:
-            self._status, self._failure = status_of(error), error.code
+            self._status = status_of(error)
             raise
 
     def _note_leaving(self) -> None:
@@ -50,28 +76,59 @@ class RequestLine:
 
     def _end_with(self, response: Response) -> Response:
         self._status = response.status_code
+        if response.is_json and response.status_code >= 400:
+            error = response.get_json()["error"]
+            self._code, self.trace.notes["error"] = error["code"], error["message"]
         response.call_on_close(self._write)
         return response
 
     def _write(self) -> None:
-        finish, usage = self._finish, self._finish.usage if self._finish else None
+        self._read_on()
+        status, code = self._ending()
+        self._server.audit.record(self.trace.row(status, code), self.trace.notes, self.trace.content)
+        if self.generates:
+            self._log()
+
+    def _read_on(self) -> None:
+        """A stream whose reader has left: its last event says what it came to."""
+        if self._stream is None or self.trace.finish or self.trace.error:
+            return
+        self._left = True
+        self._stream.close()
+        try:
+            for _ in self.trace.follow(self._stream):
+                pass
+        except HearthError as error:
+            self._status = status_of(error)
+
+    def _ending(self) -> tuple[Status, str | None]:
+        """A plain answer that nobody waited for was an answer nevertheless."""
+        if self.trace.finish or self.trace.error:
+            return self.trace.ending(cancelled_by="shutdown" if self._server.draining else "client")
+        if self._status < 400:
+            return "ok", None
+        if self._status == TIMED_OUT:
+            return "timeout", self._code
+        return "refused" if self._status < 500 or self._status == 503 else "error", self._code
+
+    def _log(self) -> None:
+        finish, error = self.trace.finish, self.trace.error
+        usage = finish.usage if finish else None
         ttft = finish.timing.ttft_seconds if finish else None
         log.info(
             _LINE,
-            self._request_id,
-            self.model,
+            self.trace.id,
+            self.trace.model or "",
             CLIENT_LEFT if self._has_left() else self._status,
-            finish.reason if finish else self._failure or "-",
+            finish.reason if finish else (error and error.code) or "-",
             usage.prompt_tokens if usage else "-",
             usage.cached_tokens if usage else "-",
             usage.completion_tokens if usage else "-",
             "-" if ttft is None else round(ttft * 1000),
-            round((time.perf_counter() - self._began) * 1000),
+            round(self.trace.duration_ms),
             self._client_id,
         )
 
     def _has_left(self) -> bool:
-        """A stream closed unread has neither ended nor failed; a plain answer has, and nobody waited for it."""
-        if self._finish is None:
-            return self._left or (self._status == 200 and self._failure is None)
-        return self._left and self._finish.reason == "cancelled"
+        finish = self.trace.finish
+        return self._left and (finish is None or finish.reason == "cancelled")

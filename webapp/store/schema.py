@@ -1,4 +1,4 @@
-"""The schema of hearth.db, as the steps that lead to it.
+"""The schemas of hearth.db and audit.db, as the steps that lead to them.
 
 A step that was released is never edited: append another one. No colons in the statements, they mark bound values.
 """
@@ -35,5 +35,24 @@ MIGRATIONS: tuple[Migration, ...] = (
         # 3: profiles; what one sets besides its model is JSON, so that a new choice needs no new column
         "CREATE TABLE profiles (name TEXT PRIMARY KEY, model TEXT NOT NULL, choices TEXT NOT NULL, "
         "created INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+    (
+        # 4: what the pages say until somebody dismisses it
+        "CREATE TABLE notices (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created REAL NOT NULL)",
+    ),
+)
+
+AUDIT: tuple[Migration, ...] = (
+    (
+        # 1: one row for each request and each act of administration. Ids are random: an index of them would cost as
+        # much as all the rest; looking from the newest on finds what people ask for.
+        """CREATE TABLE audit (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL, endpoint TEXT NOT NULL,
+            model TEXT, answered_by TEXT, provider TEXT, status TEXT NOT NULL, code TEXT,
+            queue_ms REAL, ttft_ms REAL, duration_ms REAL,
+            prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, reasoning_tokens INTEGER,
+            detail TEXT)""",
+        "CREATE INDEX audit_by_time ON audit (time)",
     ),
 )

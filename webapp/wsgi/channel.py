@@ -63,6 +63,8 @@ class RefusalTask(ErrorTask):
     def execute(self) -> None:
         refusal, request_id = as_refusal(self.request.error), new_request_id()
         log.info("%s: %s", request_id, refusal.status_line)
+        if refusal.status != 500:  # the application was asked and has accounted for it
+            self.channel.server.on_refusal(self.channel.requested_path, request_id, refusal)
         self.status = refusal.status_line
         headers, body = refusal.answer(self.channel.requested_path, request_id)
         self.response_headers.extend(headers)

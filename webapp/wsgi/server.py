@@ -12,6 +12,7 @@ from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
 
+from webapp.refusals import OnRefusal, tell_nobody
 from webapp.wsgi.channel import Channel
 from webapp.wsgi.limits import Limits, Tuning
 from webapp.wsgi.websockets import WebSockets
@@ -42,13 +43,15 @@ class WebServer:
         reserved_threads: int = 64,
         max_websockets: int = 256,
         limits: Limits | None = None,
+        on_refusal: OnRefusal = tell_nobody,
     ):
         limits = limits or Limits()
         _allow_open_files(limits.connections + 2 * max_websockets + _DESCRIPTORS_TO_SPARE)
         self._workers = Workers(min_threads, max_threads, limits.thread_idle_seconds)
         self._websockets = WebSockets(max_websockets, limits.websocket_close_seconds)
         places = threading.BoundedSemaphore(max_threads - reserved_threads)
-        self._listener = Listener(application, Tuning(host, port, limits), self._workers, self._websockets, places)
+        tuning = Tuning(host, port, limits)
+        self._listener = Listener(application, tuning, self._workers, self._websockets, places, on_refusal)
         self._deadline: float | None = None
 
     @property
@@ -112,9 +115,11 @@ class Listener(TcpWSGIServer):
         workers: Workers,
         websockets: WebSockets,
         generating_places: threading.BoundedSemaphore,
+        on_refusal: OnRefusal,
     ):
         self.websockets = websockets
         self.generating_places = generating_places
+        self.on_refusal = on_refusal
         self.loop_thread: int | None = None
         self._trigger_lock = threading.RLock()  # a signal may come while its own thread holds it
         self._closed = False

@@ -1,0 +1,83 @@
+"""How the end of a request is told in one row, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from webapp.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineStopped,
+    HearthError,
+    ModelLoadFailed,
+    OutOfMemory,
+    QueueFull,
+    TimedOut,
+)
+from webapp.generation import Canceller, Event, Finish, FinishReason, GenerationRequest, Text, Timing, Usage
+from webapp.stream import Stream
+from webapp.trace import Trace
+
+
+def finish(reason: FinishReason, by: Canceller | None = None) -> Finish:
+    return Finish(reason, Usage(9, 4, cached_tokens=2, reasoning_tokens=1), Timing(0.001, 0.05, 0.25), by)
+
+
+def followed(*events: Event | HearthError) -> Trace:
+    """The trace of a stream of these events."""
+
+    def tell() -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, HearthError):
+                raise event
+            yield event
+
+    trace = Trace("req_1", "local", "/v1/completions")
+    trace.asks(GenerationRequest("req_1", "asked", prompt="Hi"))
+    try:
+        list(trace.follow(Stream(tell(), cancel=lambda: None, answered_by="answered")))
+    except HearthError:
+        pass
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "code"),
+    [
+        ((Text("a"), finish("stop")), "ok", "stop"),
+        ((finish("length"),), "ok", "length"),
+        ((finish("cancelled"),), "cancelled", "holder"),
+        ((finish("cancelled", "client"),), "cancelled", "holder"),
+        ((finish("cancelled", "api"),), "cancelled", "api"),
+        ((finish("cancelled", "page"),), "cancelled", "page"),
+        ((Text("a"), EngineStopped("closing")), "cancelled", "shutdown"),
+        ((EngineStopped("closing"),), "refused", "shutting_down"),
+        ((TimedOut("late"),), "timeout", "timeout"),
+        ((Text("a"), TimedOut("late")), "timeout", "timeout"),
+        ((QueueFull("full"),), "refused", "queue_full"),
+        ((OutOfMemory("large"),), "refused", "insufficient_memory"),
+        ((ContextLengthExceeded(9, 8, "prompt"),), "refused", "context_length_exceeded"),
+        ((ModelLoadFailed("broken"),), "error", "model_load_failed"),
+        ((Text("a"), EngineFailed("broken")), "error", "internal_error"),
+        ((Text("a"),), "error", "internal_error"),
+    ],
+)
+def test_an_ending(events: tuple[Event | HearthError, ...], status: str, code: str) -> None:
+    assert followed(*events).ending(cancelled_by="holder") == (status, code)
+
+
+def test_the_row_has_what_was_measured() -> None:
+    row = followed(Text("a"), finish("stop")).row("ok", "stop")
+    assert (row.model, row.answered_by, row.provider) == ("asked", "answered", "local")
+    assert (row.queue_ms, row.ttft_ms, row.duration_ms) == (1, 50, 250)
+    assert (row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.reasoning_tokens) == (9, 2, 4, 1)
+    assert row.tokens_per_second == pytest.approx(15)
+
+
+def test_endless_names_are_cut() -> None:
+    trace = Trace("req_1", "local", "/v1/" + "x" * 5000)
+    trace.model = "y" * 5000
+    row = trace.row("refused", "unknown_url")
+    assert len(row.endpoint) == len(row.model or "") == 200

@@ -1,0 +1,49 @@
+"""What the pages say, on every page, until somebody dismisses it: kept across restarts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from webapp.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    id: int
+    text: str
+    created: float
+
+
+class Notices:
+    """The standing notices in memory, as every page asks for them."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self.standing = self._load()
+
+    def add(self, text: str) -> None:
+        with self._database.write() as tx:
+            tx.query("insert into notices (text, created) values (:text, :now)", text=text, now=time.time())
+        self.standing = self._load()
+
+    def say_if_set_aside(self, database: Database, copy: Path | None) -> None:
+        """That a damaged file was moved away, where it is, and which copy is left of hearth.db."""
+        if database.set_aside is None:
+            return
+        text = f"{database.path.name} was damaged. It is kept as {database.set_aside}; Hearth began a new one."
+        if copy is not None and copy.stem.startswith(database.path.stem):
+            text += (
+                f" The newest copy is {copy}. To go back to it, stop Hearth and put it in the place of {database.path}."
+            )
+        self.add(text)
+
+    def dismiss(self, notice_id: int) -> None:
+        with self._database.write() as tx:
+            tx.query("delete from notices where id = :id", id=notice_id)
+        self.standing = self._load()
+
+    def _load(self) -> tuple[Notice, ...]:
+        with self._database.read() as tx:
+            return tuple(Notice(**row) for row in tx.query("select id, text, created from notices order by id"))

@@ -1,0 +1,154 @@
+"""What becomes of one request, from its arrival to its end: followed here, kept as one row of the audit.
+
+Shared by whoever answers requests. Knows no HTTP and no pages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from webapp.errors import (
+    Conflict,
+    EngineStopped,
+    Forbidden,
+    HearthError,
+    InvalidRequest,
+    ModelNotFound,
+    NotAuthenticated,
+    QueueFull,
+    TimedOut,
+    Unavailable,
+)
+from webapp.generation import Event, Finish, GenerationRequest, Message, Reasoning, Text
+from webapp.store.audit import AuditRow, Status
+from webapp.stream import Stream
+
+LOCAL = "local"
+LONGEST_NAME = 200
+REFUSALS = (InvalidRequest, NotAuthenticated, Forbidden, ModelNotFound, Conflict, QueueFull, Unavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was said. The audit keeps as much of it as the person wants."""
+
+    request: dict[str, object]
+    answer: str
+    reasoning: str
+
+
+class Trace:
+    """Made when a request arrives. `notes` are facts for the row's detail, never content."""
+
+    def __init__(self, request_id: str, who: str, endpoint: str):
+        self.id = request_id
+        self.model: str | None = None
+        self.finish: Finish | None = None
+        self.error: HearthError | None = None
+        self.notes: dict[str, object] = {}
+        self._who = who
+        self._endpoint = endpoint
+        self._time = time.time()
+        self._began = time.perf_counter()
+        self._request: GenerationRequest | None = None
+        self._answered_by: str | None = None
+        self._begun = False
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+
+    @property
+    def duration_ms(self) -> float:
+        return (time.perf_counter() - self._began) * 1000
+
+    def asks(self, request: GenerationRequest) -> None:
+        self._request, self.model = request, request.model
+
+    def follow(self, stream: Stream) -> Iterator[Event]:
+        """The stream's events as they are."""
+        self._answered_by = stream.answered_by or None
+        try:
+            for event in stream:
+                self._note(event)
+                yield event
+        except HearthError as error:
+            self.error = error
+            raise
+
+    def row(self, status: Status, code: str | None) -> AuditRow:
+        usage = self.finish.usage if self.finish else None
+        timing = self.finish.timing if self.finish else None
+        return AuditRow(
+            id=self.id,
+            time=self._time,
+            kind="request",
+            who=self._who,
+            endpoint=self._endpoint[:LONGEST_NAME],
+            model=self.model[:LONGEST_NAME] if self.model is not None else None,
+            answered_by=self._answered_by,
+            provider=LOCAL if self._answered_by else None,
+            status=status,
+            code=code,
+            queue_ms=_milliseconds(timing.queue_seconds if timing else None),
+            ttft_ms=_milliseconds(timing.ttft_seconds if timing else None),
+            duration_ms=_milliseconds(timing.duration_seconds) if timing else round(self.duration_ms, 1),
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
+        )
+
+    def ending(self, cancelled_by: str) -> tuple[Status, str | None]:
+        """How it ended and why, as far as its events tell; `cancelled_by` is who held the stream that was closed."""
+        if self.finish is not None:
+            if self.finish.reason != "cancelled":
+                return "ok", self.finish.reason
+            by = self.finish.cancelled_by
+            return "cancelled", cancelled_by if by in (None, "client") else by
+        if self.error is None:
+            return "error", "internal_error"
+        if isinstance(self.error, EngineStopped) and self._begun:
+            return "cancelled", "shutdown"
+        self.notes["error"] = str(self.error)
+        return status_of(self.error), self.error.code
+
+    @property
+    def content(self) -> Content | None:
+        """None when nothing was asked of a model."""
+        if self._request is None:
+            return None
+        return Content(_asked(self._request), "".join(self._text), "".join(self._reasoning))
+
+    def _note(self, event: Event) -> None:
+        self._begun = True
+        match event:
+            case Text():
+                self._text.append(event.text)
+            case Reasoning():
+                self._reasoning.append(event.text)
+            case Finish():
+                self.finish = event
+
+
+def status_of(error: HearthError) -> Status:
+    """Refused before anything was done, out of time, or broken."""
+    if isinstance(error, TimedOut):
+        return "timeout"
+    return "refused" if isinstance(error, REFUSALS) else "error"
+
+
+def _asked(request: GenerationRequest) -> dict[str, object]:
+    if request.prompt is not None:
+        return {"prompt": request.prompt}
+    return {"messages": [_said(message) for message in request.messages]}
+
+
+def _said(message: Message) -> dict[str, object]:
+    """Only what is set."""
+    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    return {name: value for name, value in values.items() if value}
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
