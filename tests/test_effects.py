@@ -20,6 +20,7 @@ from tiny_models import make_model
 from webapp.generation import GenerationRequest, Prefill
 from webapp.serving import listen
 from webapp.settings import Settings, table
+from webapp.store.audit import AuditRow
 
 PLAIN = "tests/plain-nano"
 LONG = tuple(range(5, 405))
@@ -40,11 +41,11 @@ def fresh(hearth: Hearth) -> Iterator[None]:
     yield
     hearth.server.settings.save(dict.fromkeys(table()))
     for model in hearth.server.engine.snapshot.models:
-        hearth.server.administration.unload(model.id)
+        hearth.server.administration.unload("test", model.id)
 
 
 def save(hearth: Hearth, **values: object) -> None:
-    hearth.server.administration.save_settings(values)
+    hearth.server.administration.save_settings("test", values)
 
 
 def ask(hearth: Hearth, model: str = QWEN, **body: object) -> httpx.Response:
@@ -299,6 +300,47 @@ def test_top_p(hearth: Hearth) -> None:
     greedy = text(ask(hearth, PLAIN, temperature=0))
     save(hearth, temperature=2, top_p=0)
     assert text(ask(hearth, PLAIN, seed=1)) == greedy
+
+
+# Privacy
+
+
+def kept(hearth: Hearth) -> str:
+    """What the audit keeps of the request just made."""
+    (row,) = httpx.get(f"{hearth.base_url}/api/audit/logs", params={"limit": 1}).json()["logs"]
+    return row["detail"] or ""
+
+
+def test_audit_content(hearth: Hearth) -> None:
+    ask(hearth)
+    assert kept(hearth) == ""
+    save(hearth, audit_content="full")
+    ask(hearth)
+    assert "The river" in kept(hearth)
+    save(hearth, audit_content="hashes")
+    ask(hearth)
+    assert kept(hearth) and "The river" not in kept(hearth)
+
+
+def rows(hearth: Hearth) -> int:
+    return len(httpx.get(f"{hearth.base_url}/api/audit/logs", params={"limit": 1000}).json()["logs"])
+
+
+def test_audit_days(hearth: Hearth) -> None:
+    old = AuditRow(id="old", time=time.time() - 10 * 86_400, kind="request", who="test", endpoint="/v1", status="ok")
+    hearth.server.audit.record(old)
+    before = rows(hearth)
+    save(hearth, audit_days=9)
+    eventually(lambda: rows(hearth) == before)  # one gone, one new: that of the saving
+
+
+def test_audit_mb(hearth: Hearth) -> None:
+    row = AuditRow(id="large", time=time.time(), kind="request", who="test", endpoint="/v1", status="ok")
+    for _ in range(500):
+        hearth.server.audit.record(row, notes={"text": "x" * 5000})
+    assert rows(hearth) >= 500
+    save(hearth, audit_mb=1)
+    eventually(lambda: rows(hearth) < 300)
 
 
 # Appearance

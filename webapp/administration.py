@@ -1,36 +1,64 @@
-"""What people change while Hearth runs: settings and loaded models. Each change is checked, done and told in words.
+"""What people change while Hearth runs: settings, loaded models, profiles.
 
-Pages and API call the same methods. Knows no HTTP.
+Each act is checked, done, told in words and kept as a row of the audit, refused ones too. Pages and API call the same
+methods, saying `who` acts. Knows no HTTP.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
+from webapp.audit import AuditLog
 from webapp.catalog.catalog import Catalog
 from webapp.engine.engine import Engine
 from webapp.errors import HearthError, ModelNotFound
+from webapp.profiles import Profile, Profiles
 from webapp.settings import InvalidSettings, LayeredSettings, table
 
 log = logging.getLogger(__name__)
 
 OBEYING_SECONDS = 5.0
 LISTS_OF_MODELS = ("pinned", "preload")
+AT_START = "start"
+
+
+@dataclass(slots=True)
+class Change:
+    """What an act changes, for its row in the audit."""
+
+    before: object = None
+    after: object = None
 
 
 class Administration:
-    def __init__(self, settings: LayeredSettings, catalog: Catalog, engine: Engine):
+    def __init__(
+        self, settings: LayeredSettings, catalog: Catalog, engine: Engine, profiles: Profiles, audit: AuditLog
+    ):
         self._settings = settings
         self._catalog = catalog
         self._engine = engine
+        self._profiles = profiles
+        self._audit = audit
 
-    def save_settings(self, values: Mapping[str, object]) -> list[str]:
+    # Settings
+
+    def save_settings(self, who: str, values: Mapping[str, object]) -> list[str]:
         """Save all or nothing; the effects in words. Raises InvalidSettings."""
-        self._check_models(values)
-        return self._settings.save(values)
+        names = [name for name in values if name in table()]
+        with self._kept(who, "settings.save", ", ".join(names)) as change:
+            change.before = self._current(names)
+            self._check_models(values)
+            effects = self._settings.save(values)
+            change.after = self._current(names)
+        return effects
+
+    def _current(self, names: list[str]) -> dict[str, object]:
+        return {name: getattr(self._settings.current, name) for name in names}
 
     def _check_models(self, values: Mapping[str, object]) -> None:
         """A model that is named anew must be installed; one that is gone since may stay."""
@@ -49,25 +77,75 @@ class Administration:
         if errors:
             raise InvalidSettings(errors)
 
-    def pin(self, model_id: str, pinned: bool) -> list[str]:
+    def pin(self, who: str, model_id: str, pinned: bool) -> list[str]:
         """Keep a model from being evicted, or no longer. Raises ModelNotFound."""
         kept = [name for name in self._settings.current.pinned if name != model_id]
         if pinned:
             kept.append(self._catalog.find(model_id).id)
-        return self._settings.save({"pinned": kept})
+        return self.save_settings(who, {"pinned": kept})
 
-    def load(self, model_id: str) -> Future[None]:
+    # Models
+
+    def load(self, who: str, model_id: str) -> Future[None]:
         """Load a model when there is room; the future raises why it could not be. Raises ModelNotFound."""
-        return self._engine.load(self._catalog.find(model_id))
+        done = self._engine.load(self._catalog.find(model_id))
+        done.add_done_callback(lambda done: self._keep_load(who, model_id, done.exception()))
+        return done
 
-    def unload(self, model_id: str) -> str:
+    def _keep_load(self, who: str, model_id: str, error: BaseException | None) -> None:
+        code = error.code if isinstance(error, HearthError) else None
+        self._audit.admin(who, "models.load", model_id, status="error" if error else "ok", code=code)
+
+    def unload(self, who: str, model_id: str) -> str:
         """Unload a model, a busy one after its requests; says what happens. Raises Conflict and ModelNotFound."""
-        return self._engine.unload(self._catalog.find(model_id).id).result(OBEYING_SECONDS)
+        with self._kept(who, "models.unload", model_id):
+            return self._engine.unload(self._catalog.find(model_id).id).result(OBEYING_SECONDS)
 
     def preload(self) -> None:
         """Ask for the models that are to be loaded at the start; a missing one is no reason not to start."""
         for model_id in self._settings.current.preload:
             try:
-                self.load(model_id)
+                self.load(AT_START, model_id)
             except HearthError as error:
                 log.warning("cannot preload %s: %s", model_id, error)
+
+    # Profiles
+
+    def create_profile(self, who: str, values: Mapping[str, object]) -> Profile:
+        with self._kept(who, "profiles.create", _name_in(values)) as change:
+            profile = self._profiles.create(values)
+            change.after = _told(profile)
+        return profile
+
+    def replace_profile(self, who: str, name: str, values: Mapping[str, object]) -> Profile:
+        with self._kept(who, "profiles.replace", name) as change:
+            before = self._profiles.find(name)
+            change.before = before and _told(before)
+            profile = self._profiles.replace(name, values)
+            change.after = _told(profile)
+        return profile
+
+    def delete_profile(self, who: str, name: str) -> Profile:
+        with self._kept(who, "profiles.delete", name) as change:
+            profile = self._profiles.delete(name)
+            change.before = _told(profile)
+        return profile
+
+    @contextmanager
+    def _kept(self, who: str, action: str, target: str) -> Iterator[Change]:
+        change = Change()
+        try:
+            yield change
+        except HearthError as error:
+            self._audit.admin(who, action, target, change.before, status="refused", code=error.code)
+            raise
+        self._audit.admin(who, action, target, change.before, change.after)
+
+
+def _told(profile: Profile) -> dict[str, object]:
+    return {"name": profile.name, "model": profile.model, **profile.choices}
+
+
+def _name_in(values: Mapping[str, object]) -> str:
+    """The name that a body gives, whatever it is."""
+    return str(values.get("name", ""))[:100]

@@ -66,7 +66,7 @@ class Server:
         self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
         self.audit = AuditLog(audit_store, lambda: self.settings.current)
         self.chats = Chats(self.store, self.router, self.audit)
-        self.administration = Administration(self.settings, self.catalog, self.engine)
+        self.administration = Administration(self.settings, self.catalog, self.engine, self.profiles, self.audit)
         self.settings.on_change(self._apply)
         self.profiles.on_change(self._configure)
         self._apply(self.settings.current, self.settings.current)

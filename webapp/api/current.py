@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from webapp.server import Server
 
 
+# Whom the audit names for an act by a program; there are no keys yet.
+API = "api"
+
+
 def server() -> Server:
     return cast("Server", current_app.extensions["server"])
 

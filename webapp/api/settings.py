@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
-from webapp.api.current import server
+from webapp.api.current import API, server
 from webapp.settings import InvalidSettings
 
 POOL = "Pool"
@@ -24,7 +24,7 @@ def show_settings() -> Response:
 @routes.put("")
 def save_settings() -> Response:
     """All of it or nothing: one value that does not fit changes no other."""
-    effects = server().administration.save_settings(read_object())
+    effects = server().administration.save_settings(API, read_object())
     return json_response({"settings": _shown(), "effects": effects})
 
 
@@ -38,7 +38,7 @@ def save_pool_settings() -> Response:
     values = read_object()
     if strangers := values.keys() - _shown(POOL).keys():
         raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
-    effects = server().administration.save_settings(values)
+    effects = server().administration.save_settings(API, values)
     return json_response({"settings": _shown(POOL), "effects": effects})
 
 

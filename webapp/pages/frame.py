@@ -47,6 +47,10 @@ HTTP_WORDS = {
 }
 
 
+# Whom the audit names for an act of the person before a page.
+PAGE = "page"
+
+
 def server() -> Server:
     return cast(Server, current_app.extensions["server"])
 

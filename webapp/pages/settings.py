@@ -9,7 +9,7 @@ from itertools import groupby
 from flask import Response, make_response, render_template, request
 
 from webapp.errors import InvalidRequest, Unavailable
-from webapp.pages.frame import room, server, wants_partial
+from webapp.pages.frame import PAGE, room, server, wants_partial
 from webapp.settings import InvalidSettings, Row
 
 blueprint = room("settings")
@@ -30,7 +30,7 @@ def save() -> Response:
         if row.name in typed and typed[row.name].strip() != written(row)
     }
     try:
-        effects = server().administration.save_settings(changed)
+        effects = server().administration.save_settings(PAGE, changed)
     except InvalidSettings as error:
         return _form(typed, error.errors)
     except InvalidRequest as error:
