@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 # A client that left, a call of the cancel route, a button on a page.
@@ -32,7 +32,9 @@ class Message:
 class SamplingParams:
     """How one token is chosen. Temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 filter nothing.
 
-    Penalties count the whole output; repetition_penalty counts the prompt too, as in transformers.
+    Penalties count the whole output; repetition_penalty counts the prompt too, as in transformers. `logit_bias`: token
+    ids and what is added to their logits. With xtc_probability all tokens above xtc_threshold but the least likely of
+    them are left out.
     """
 
     temperature: float = 1.0
@@ -43,6 +45,21 @@ class SamplingParams:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What an answer must conform to: the text of a JSON schema, a regular expression or a Lark grammar.
+
+    `param` is where the client said so.
+    """
+
+    kind: Literal["JSON schema", "regex", "grammar"]
+    text: str
+    param: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +74,11 @@ class GenerationRequest:
     model: str
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None
-    sampling: Mapping[str, float] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)

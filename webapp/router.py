@@ -69,6 +69,7 @@ class Router:
         agreed = terms(request, target, self._settings())
         tokenizer = self._backend.tokenizer(target.model)
         prompt = prompt_of(request.prompt, agreed, tokenizer)
+        tokenizer.check_bias(agreed.sampling.logit_bias)
         sequence = Sequence(
             id=request.id,
             model=target.model,
@@ -76,6 +77,7 @@ class Router:
             sampling=agreed.sampling,
             max_tokens=min(agreed.max_tokens, agreed.context_length - len(prompt.tokens)),
             length_is_ours=request.max_tokens is None,
+            constraint=tokenizer.constraint(request.grammar, prompt, agreed.template_options),
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
         )

@@ -45,7 +45,6 @@ class Refused:
 
 REFUSED_BY_BOTH = (
     Refused("n", (1,)),
-    Refused("logit_bias", ({},)),
     Refused("logprobs", (False,)),
 )
 REFUSED_BY_CHAT = (
@@ -59,7 +58,6 @@ REFUSED_BY_CHAT = (
     Refused("parallel_tool_calls", (True, False)),
     Refused("prediction"),
     Refused("reasoning_effort"),
-    Refused("response_format", ({"type": "text"},)),
     Refused("tool_choice", ("none", "auto")),
     Refused("tools", ([],)),
     Refused("top_logprobs", (0,)),

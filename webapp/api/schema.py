@@ -5,6 +5,7 @@ Field types, limits and dotted error paths come from these models. Knows no Flas
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,12 +14,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import GenerationRequest, Message, Role, SamplingParams
+from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2048
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
+MAX_BIASED_TOKENS = 1024
+MAX_GRAMMAR_CHARS = 100_000
+# pydantic repeats what it was given.
+LONGEST_REASON = 500
 MAX_OUTPUT_TOKENS = 2**31 - 1
 _UNSUPPORTED = "unsupported_parameter"
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
@@ -68,6 +73,9 @@ TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<l
 PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
 Prompt = Annotated[PromptText | TokenIds, Discriminator(_shape), BeforeValidator(_only_one_prompt)]
 TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
+GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
+BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
@@ -123,6 +131,57 @@ class ChatTemplateOptions(Wire):
     enable_thinking: bool | None = None
 
 
+class JsonSchema(Wire):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class TextFormat(Wire):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Wire):
+    type: Literal["json_object"]
+
+    def grammar(self) -> Grammar:
+        return Grammar("JSON schema", '{"type": "object"}', "response_format")
+
+
+class JsonSchemaFormat(Wire):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+    def grammar(self) -> Grammar:
+        return Grammar("JSON schema", json.dumps(self.json_schema.schema_), "response_format.json_schema.schema")
+
+
+class RegexFormat(Wire):
+    """An extension: the whole answer matches."""
+
+    type: Literal["regex"]
+    regex: GrammarText
+
+    def grammar(self) -> Grammar:
+        return Grammar("regex", self.regex, "response_format.regex")
+
+
+class GrammarFormat(Wire):
+    """An extension: a Lark grammar in llguidance's dialect."""
+
+    type: Literal["grammar"]
+    grammar_: Annotated[GrammarText, Field(alias="grammar")]
+
+    def grammar(self) -> Grammar:
+        return Grammar("grammar", self.grammar_, "response_format.grammar")
+
+
+ResponseFormat = Annotated[
+    TextFormat | JsonObjectFormat | JsonSchemaFormat | RegexFormat | GrammarFormat, Field(discriminator="type")
+]
+
+
 class GenerationBody(Wire):
     """What both routes share. `None` means unset, for every field."""
 
@@ -139,6 +198,10 @@ class GenerationBody(Wire):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    logit_bias: Annotated[dict[BiasedToken, Bias], Field(max_length=MAX_BIASED_TOKENS)] | None = None
+    xtc_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    xtc_threshold: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def include_usage(self) -> bool:
@@ -149,11 +212,20 @@ class GenerationBody(Wire):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
-    def sampling(self) -> dict[str, float]:
+    def sampling(self) -> dict[str, Any]:
         """Only what the client set itself; top_k -1 is other servers' word for off."""
         given = {name: getattr(self, name) for name in _SAMPLING_FIELDS}
-        chosen: dict[str, float] = {name: value for name, value in given.items() if value is not None}
-        return chosen | {"top_k": 0} if self.top_k == -1 else chosen
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.top_k == -1:
+            chosen["top_k"] = 0
+        if self.logit_bias is not None:
+            chosen["logit_bias"] = tuple((int(token), bias) for token, bias in self.logit_bias.items())
+        return chosen
+
+    @property
+    def grammar(self) -> Grammar | None:
+        chosen = self.response_format
+        return None if chosen is None or isinstance(chosen, TextFormat) else chosen.grammar()
 
 
 class ChatBody(GenerationBody):
@@ -171,6 +243,7 @@ class ChatBody(GenerationBody):
             max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
             stop=self.stop_strings,
             template_options={} if thinking is None else {"enable_thinking": thinking},
+            grammar=self.grammar,
         )
 
 
@@ -185,6 +258,7 @@ class CompletionBody(GenerationBody):
             sampling=self.sampling,
             max_tokens=self.max_tokens,
             stop=self.stop_strings,
+            grammar=self.grammar,
         )
 
 
@@ -227,7 +301,7 @@ def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
     if kind == _UNSUPPORTED:
         return UnsupportedParameter(detail["msg"], param)
     code = "invalid_type" if kind.endswith("_type") else "invalid_value"
-    return InvalidRequest(f"Invalid value for '{param}': {detail['msg']}.", param, code)
+    return InvalidRequest(f"Invalid value for '{param}': {detail['msg'][:LONGEST_REASON]}.", param, code)
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
@@ -236,7 +310,7 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif not step.startswith("<"):
+        elif not step.startswith("<") and step != "[key]":
             path += f".{step[:64]}" if path else step
     return path
 

@@ -21,7 +21,7 @@ from webapp.engine.limits import Limits
 from webapp.engine.memory import size
 from webapp.engine.pool import Pool, requests
 from webapp.engine.publisher import Publisher
-from webapp.engine.runner import Decoded, Finished, Output, Prefilled, Runner
+from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled, Runner
 from webapp.engine.scheduler import Scheduler
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.engine.snapshot import Health, Snapshot
@@ -315,6 +315,8 @@ class Engine:
                 self._publisher.count_token()
             case Finished(sequence, reason):
                 self._end(sequence, reason)
+            case Broken(sequence, reason):
+                self._fail(sequence, EngineFailed(f"The answer could not be kept to its grammar: {reason}"))
             case Prefilled(sequence, done_tokens):
                 self._report_progress(sequence, done_tokens)
 

@@ -35,7 +35,15 @@ class Finished:
     reason: FinishReason
 
 
-Output = Prefilled | Decoded | Finished
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A sequence cannot go on, alone; the runner has forgotten it."""
+
+    sequence: Sequence
+    reason: str
+
+
+Output = Prefilled | Decoded | Finished | Broken
 
 
 class Runner(Protocol):

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from webapp.engine.limits import Timeouts
 from webapp.engine.snapshot import RequestState
 from webapp.errors import HearthError, OutOfMemory
 from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingParams
+
+if TYPE_CHECKING:
+    from webapp.engine.mlx.grammar import Constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Sequence:
     eos_ids: frozenset[int]
     submitted: float
     length_is_ours: bool = False
+    constraint: Constraint | None = None
     outbox: SimpleQueue[Parcel] = field(default_factory=SimpleQueue)
     state: RequestState = "waiting"
     ticket: int = 0

@@ -12,19 +12,25 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
+from webapp.engine.mlx.grammar import WORD_BITS, Constraint
 from webapp.generation import SamplingParams
 
 WORD = 0xFFFFFFFF
+# Another draw of the same row and position must not be the same number.
+XTC_KEY = (0, 1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence's sampling; `seed` is set, and `prompt` only where a penalty counts it."""
+    """One sequence's sampling; `seed` is set, `prompt` only where a penalty counts it. XTC never leaves out `ends`."""
 
     sampling: SamplingParams
     seed: int
     prompt: tuple[int, ...] = ()
+    constraint: Constraint | None = None
+    ends: frozenset[int] = frozenset()
 
     @property
     def penalised(self) -> bool:
@@ -128,6 +134,34 @@ class Rows:
             self._tally = Tally.start([self.rows[i] for i in self._penalised()], vocabulary)
         return self._tally
 
+    def shape(self, logits: mx.array, latest: mx.array) -> mx.array:
+        """Logits of shape [rows, vocabulary] as the rows want them; `latest` are the tokens that led to them."""
+        return self._constrain(self._bias(self.penalise(logits)), latest)
+
+    def _bias(self, logits: mx.array) -> mx.array:
+        places = [(i, token, bias) for i, row in enumerate(self.rows) for token, bias in row.sampling.logit_bias]
+        if not places:
+            return logits
+        rows, tokens, biases = (mx.array(column) for column in zip(*places, strict=True))
+        return logits.astype(mx.float32).at[rows, tokens].add(biases)
+
+    def _constrain(self, logits: mx.array, latest: mx.array) -> mx.array:
+        """Only a batch with a constrained row waits here for the tokens of the step before."""
+        bound = [i for i, row in enumerate(self.rows) if row.constraint]
+        if not bound:
+            return logits
+        tokens = np.array(latest)  # waits for the step before
+        words = np.zeros((len(bound), -(-logits.shape[-1] // WORD_BITS)), dtype=np.int32)
+        for rank, i in enumerate(bound):
+            constraint = self.rows[i].constraint
+            assert constraint is not None
+            if self.positions[i] > 0:
+                constraint.consume(int(tokens[i]))
+            constraint.fill(words[rank])
+        at = mx.array(bound)
+        logits[at] = mx.where(allowed(mx.array(words), logits.shape[-1]), logits[at], -mx.inf)
+        return logits
+
     def penalise(self, logits: mx.array) -> mx.array:
         """Penalise the rows that ask for it, of logits with shape [rows, vocabulary]."""
         penalised = self._penalised()
@@ -142,7 +176,7 @@ class Rows:
     def sample(self, logprobs: mx.array) -> mx.array:
         """Choose a token for every row of logprobs, shape [rows, vocabulary]; returns shape [rows]."""
         if self._columns is None:
-            self._columns = Columns.of([row.sampling for row in self.rows])
+            self._columns = Columns.of(self.rows)
         tokens = mx.argmax(logprobs, axis=-1)
         sampled = self._columns.sampled
         if sampled:
@@ -157,6 +191,12 @@ class Rows:
         return tokens
 
 
+def allowed(words: mx.array, vocabulary: int) -> mx.array:
+    """Bits of shape [rows, words] as booleans of shape [rows, vocabulary]; lowest bit first."""
+    bits = (words[:, :, None] >> mx.arange(WORD_BITS)) & 1
+    return bits.reshape(words.shape[0], -1)[:, :vocabulary].astype(mx.bool_)
+
+
 @dataclass(slots=True)
 class Columns:
     """The sampled rows' parameters as device columns of shape [sampled rows, 1], rebuilt when rows change."""
@@ -167,13 +207,17 @@ class Columns:
     top_k: mx.array
     top_p: mx.array
     min_p: mx.array
+    xtc_probability: mx.array
+    xtc_threshold: mx.array
+    ends: list[tuple[int, int]]
     sorts: bool
     floors: bool
+    excludes: bool
 
     @classmethod
-    def of(cls, params: Seq[SamplingParams]) -> Columns:
-        sampled = [i for i, p in enumerate(params) if p.temperature > 0]
-        chosen = [params[i] for i in sampled]
+    def of(cls, rows: Seq[Row]) -> Columns:
+        sampled = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+        chosen = [rows[i].sampling for i in sampled]
         unlimited = 1 << 30
         return cls(
             sampled,
@@ -182,16 +226,23 @@ class Columns:
             mx.array([[p.top_k or unlimited] for p in chosen]),
             mx.array([[p.top_p] for p in chosen]),
             mx.array([[p.min_p] for p in chosen]),
+            mx.array([[p.xtc_probability] for p in chosen]),
+            mx.array([[p.xtc_threshold] for p in chosen]),
+            [(rank, token) for rank, i in enumerate(sampled) for token in rows[i].ends],
             sorts=any(p.top_k > 0 or p.top_p < 1 for p in chosen),
             floors=any(p.min_p > 0 for p in chosen),
+            excludes=any(p.xtc_probability > 0 for p in chosen),
         )
 
     def draw(self, logprobs: mx.array, keys: mx.array) -> mx.array:
-        """Temperature, then top_k, top_p, min_p, then one Gumbel draw per row in vocabulary order.
+        """XTC, temperature, then top_k, top_p, min_p, then one Gumbel draw per row in vocabulary order.
 
         A row's result depends on its own logprobs, parameters and key alone.
         """
-        logits = logprobs.astype(mx.float32) / self.temperature
+        logits = logprobs.astype(mx.float32)
+        if self.excludes:
+            logits = self._exclude_top(logits, keys)
+        logits = logits / self.temperature
         if self.sorts:
             logits = mx.where(logits < self._nucleus_floor(logits), -mx.inf, logits)
         if self.floors:
@@ -199,6 +250,18 @@ class Columns:
             logits = mx.where(logits < floor, -mx.inf, logits)
         noise = mx.vmap(lambda key: mx.random.gumbel(shape=(logits.shape[-1],), key=key))(keys)
         return mx.argmax(logits + noise, axis=-1)
+
+    def _exclude_top(self, logits: mx.array, keys: mx.array) -> mx.array:
+        """XTC: by chance, all above the threshold but the least likely of them are left out."""
+        chance = mx.vmap(lambda key: mx.random.uniform(key=key))(keys ^ mx.array(XTC_KEY, dtype=mx.uint32))
+        probabilities = mx.softmax(logits, axis=-1)
+        above = probabilities > self.xtc_threshold
+        least = mx.min(mx.where(above, probabilities, mx.inf), axis=-1, keepdims=True)
+        excluded = above & (probabilities > least) & (chance[:, None] < self.xtc_probability)
+        if self.ends:
+            rows, tokens = (mx.array(column) for column in zip(*self.ends, strict=True))
+            excluded[rows, tokens] = False
+        return mx.where(excluded, -mx.inf, logits)
 
     def _nucleus_floor(self, logits: mx.array) -> mx.array:
         """The smallest logit that top_k and top_p keep, shape [rows, 1]."""
@@ -225,7 +288,7 @@ class Sampled:
         logits = self.model(inputs, cache=layers)
         if inputs.shape[1] > 1:
             return logits
-        return self._rows.penalise(logits[:, -1, :])[:, None, :]
+        return self._rows.shape(logits[:, -1, :], inputs[:, 0])[:, None, :]
 
     def sample(self, logprobs: mx.array) -> mx.array:
         return self._rows.sample(logprobs)

@@ -20,7 +20,7 @@ from webapp.engine.mlx import device
 from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
-from webapp.engine.runner import Decoded, Finished, Output, Prefilled
+from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled
 from webapp.engine.sequence import Sequence
 
 # How many steps of prefill a burst of prompts may take before the first of them answers.
@@ -110,7 +110,7 @@ class MlxRunner:
         sampling = sequence.sampling
         seed = sampling.seed if sampling.seed is not None else random.getrandbits(64)
         counted = sequence.prompt.tokens if sampling.repetition_penalty != 1 else ()
-        return Row(sampling, seed, counted)
+        return Row(sampling, seed, counted, sequence.constraint, sequence.eos_ids)
 
     def _segments(self, sequence: Sequence, cached: int) -> list[list[int]]:
         """The prompt after its cached part. KV that cannot be cut back needs a stop at each checkpoint."""
@@ -136,7 +136,17 @@ class MlxRunner:
         elif answers:
             self._decode_seconds += 0.2 * (seconds - self._decode_seconds)
         outputs = [output for answer in answers for output in self._answered(answer)]
+        outputs += self._broken()
         return outputs + [output for prompt in prompts for output in self._prefilled(prompt)]
+
+    def _broken(self) -> list[Output]:
+        """Take out who can no longer be kept to a grammar."""
+        outputs: list[Output] = []
+        for sequence in tuple(self._uids):
+            if sequence.constraint is not None and sequence.constraint.broken:
+                self.cancel(sequence)
+                outputs.append(Broken(sequence, sequence.constraint.broken))
+        return outputs
 
     def _prefill_seconds(self, prefilling: int, decoding: int, stall_seconds: float) -> float:
         """How long this step's prefill may take; twice the allowed pause while more wait than are answered."""

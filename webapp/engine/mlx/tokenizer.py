@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from webapp.engine.mlx.config import eos_ids, read_config
 from webapp.engine.mlx.deadline import within
+from webapp.engine.mlx.grammar import Constraint, Grammars
 from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed
-from webapp.generation import InstalledModel, Message
+from webapp.generation import Grammar, InstalledModel, Message
 
 RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
+COMPILE_SECONDS = 10.0
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 Turns = list[dict[str, Any]]
@@ -133,6 +136,32 @@ class Tokenizer:
     def detokenizer(self) -> Detokenizer:
         """A fresh one, for one answer."""
         return self._wrapper.detokenizer
+
+    def constraint(
+        self, grammar: Grammar | None, prompt: Prompt, template_options: Mapping[str, object]
+    ) -> Constraint | None:
+        """What keeps an answer to `grammar`; a model that is asked to think may do so first.
+
+        Raises UnsupportedParameter and InvalidRequest for a grammar that cannot be enforced.
+        """
+        if grammar is None:
+            return None
+        may_think = template_options.get("enable_thinking") is True
+        try:
+            return within(COMPILE_SECONDS, lambda: self._grammars.compile(grammar, prompt.in_reasoning, may_think))
+        except TimeoutError as error:
+            message = f"The {grammar.kind} took longer than {COMPILE_SECONDS:g} s to prepare."
+            raise InvalidRequest(message, grammar.param) from error
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        """Reading the vocabulary takes up to a second: only for those who need it."""
+        return Grammars(self._wrapper)
+
+    def check_bias(self, bias: Seq[tuple[int, float]]) -> None:
+        for token, _ in bias:
+            if token >= self.vocabulary_size:
+                raise InvalidRequest(f"{token} is not a token of this model.", f"logit_bias.{token}", "invalid_value")
 
     def text_machine(self, stop: Seq[str], thinks: bool) -> TextStateMachine:
         """Ends (state None) at a stop string, which is stripped; in a chat also tells reasoning from answer."""
