@@ -6,9 +6,10 @@ const on = (event, listener, options) => document.addEventListener(event, listen
 let socket;
 function greet() {
   if (socket?.readyState !== WebSocket.OPEN) return;
-  const { chat, revision = -1, all } = one("#chat")?.dataset ?? {};
+  const shows = one("#chat, #audit");
+  const { chat, revision = -1, all } = shows?.dataset ?? {};
   socket.send(JSON.stringify({ room: one("#main").dataset.room, chat, revision: Number(revision), all: all !== undefined }));
-  one("#chat")?.removeAttribute("data-revision");
+  shows?.removeAttribute("data-revision");
 }
 on("htmx:ws:after:connection", ({ detail }) => {
   socket = detail.connection.socket;
@@ -54,6 +55,7 @@ function arrive() {
 }
 on("DOMContentLoaded", arrive);
 on("htmx:after:swap", arrive);
+on("htmx:after:swap", () => one("#audit[data-revision]") && greet());
 
 function fit(textarea) {
   if (CSS.supports("field-sizing", "content")) return;

@@ -90,7 +90,9 @@ def test_the_data_folder_is_the_owners_alone(start: Hearths, tmp_path: Path) -> 
     folders = [tmp_path / "run", tmp_path / "logs"]
     assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"hearth.db", "lock", "server.json", "hearth.log", "hearth.log.1"} <= {path.name for path in files}
+    assert {"hearth.db", "audit.db", "lock", "server.json", "hearth.log", "hearth.log.1"} <= {
+        path.name for path in files
+    }
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in files), [oct(p.stat().st_mode) for p in files]
 
 
@@ -148,6 +150,21 @@ def test_a_signal_lets_an_answer_on_a_page_finish(start: Hearths, tmp_path: Path
     with closing(sqlite3.connect(tmp_path / "hearth.db")) as database:
         stored = database.execute("SELECT status, finish, completion_tokens FROM messages WHERE role = 'assistant'")
         assert stored.fetchall() == [("ok", "length", 600)]
+
+
+def test_killed_without_warning_it_comes_back_as_it_was(start: Hearths) -> None:
+    process = start("--port", "0")
+    base_url = f"http://127.0.0.1:{port_of(process)}"
+    saved = httpx.put(f"{base_url}/api/settings", json={"max_tokens": 77, "audit_days": 5, "theme": "dark"})
+    asked = httpx.get(f"{base_url}/v1/models").headers["x-request-id"]
+    logs = f"{base_url}/api/audit/logs?id={asked}"
+    assert eventually(lambda: bool(httpx.get(logs).json()["logs"]))
+    before = httpx.get(logs).json()["logs"]
+    process.kill()
+    process.wait(10)
+    base_url = f"http://127.0.0.1:{port_of(start('--port', '0'))}"
+    assert httpx.get(f"{base_url}/api/settings").json()["settings"] == saved.json()["settings"]
+    assert httpx.get(f"{base_url}/api/audit/logs?id={asked}").json()["logs"] == before
 
 
 def test_another_loopback_address_is_answered(start: Hearths) -> None:

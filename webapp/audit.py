@@ -90,7 +90,7 @@ class AuditLog:
         if self.waiting >= self._most_waiting:
             self._lose(1)
             return
-        detail = dict(notes or {}) | kept_of(content, self._settings().audit_content)
+        detail = dict(notes or {}) | kept_of(content, self.settings.audit_content)
         self._inbox.put(replace(row, detail=as_json(detail)) if detail else row)
 
     def admin(
@@ -148,6 +148,11 @@ class AuditLog:
     @property
     def used_bytes(self) -> int:
         return self._database.used_bytes
+
+    @property
+    def settings(self) -> Settings:
+        """What it obeys at the moment."""
+        return self._settings()
 
     def retain(self) -> None:
         """Delete what is too old or too much now, and not only in a few minutes."""
@@ -231,7 +236,7 @@ class AuditLog:
             self._retention, self._retain_at = None, time.monotonic() + self._retention_seconds
 
     def _delete_all(self) -> Iterator[None]:
-        settings = self._settings()
+        settings = self.settings
         oldest = self._clock() - settings.audit_days * DAY_SECONDS
         while self.records.delete_before(oldest, DELETED_AT_ONCE):
             yield

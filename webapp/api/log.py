@@ -15,7 +15,7 @@ from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.errors import status_of
 from webapp.audit import is_recorded
 from webapp.errors import HearthError
-from webapp.generation import Event
+from webapp.generation import Event, Finish
 from webapp.store.audit import Status
 from webapp.stream import Stream
 from webapp.trace import LOCAL, Trace
@@ -43,7 +43,9 @@ def who() -> str:
 
 
 class RequestRecord:
-    """Made when a request arrives; written once, when its response is closed."""
+    """Made when a request arrives; written once, at its end: just before its client can know of that, so that who asks
+    for the audit next finds it there, or when the response of a client that has left is closed.
+    """
 
     def __init__(self) -> None:
         self.trace = Trace(request_id(), who(), request.path)
@@ -54,6 +56,8 @@ class RequestRecord:
         self._code: str | None = None
         self._stream: Stream | None = None
         self._left = False
+        self._responding = False
+        self._written = False
         on_disconnect(self._note_leaving)
         after_this_request(self._end_with)
 
@@ -66,9 +70,14 @@ class RequestRecord:
         """Its events. It has its status 200 long before it fails: then line and row have the true one."""
         self._stream = stream
         try:
-            yield from self.trace.follow(stream)
+            for event in self.trace.follow(stream):
+                if isinstance(event, Finish) and self._responding:
+                    self._write()
+                yield event
         except HearthError as error:
             self._status = status_of(error)
+            if self._responding:
+                self._write()
             raise
 
     def _note_leaving(self) -> None:
@@ -79,10 +88,17 @@ class RequestRecord:
         if response.is_json and response.status_code >= 400:
             error = response.get_json()["error"]
             self._code, self.trace.notes["error"] = error["code"], error["message"]
-        response.call_on_close(self._write)
+        self._responding = True
+        if response.is_streamed:
+            response.call_on_close(self._write)
+        else:
+            self._write()
         return response
 
     def _write(self) -> None:
+        if self._written:
+            return
+        self._written = True
         self._read_on()
         status, code = self._ending()
         self._server.audit.record(self.trace.row(status, code), self.trace.notes, self.trace.content)

@@ -4,15 +4,17 @@ from flask import Flask
 
 from webapp.pages import live, words
 from webapp.pages.activity import blueprint as activity_pages
+from webapp.pages.audit import blueprint as audit_pages
 from webapp.pages.chat import blueprint as chat_pages
 from webapp.pages.frame import surroundings, to_response
 from webapp.pages.models import blueprint as model_pages
+from webapp.pages.notices import blueprint as notice_pages
 from webapp.pages.profiles import blueprint as profile_pages
 from webapp.pages.settings import blueprint as settings_pages
 
 __all__ = ["blueprints", "register", "to_response"]
 
-blueprints = (chat_pages, model_pages, profile_pages, activity_pages, settings_pages)
+blueprints = (chat_pages, model_pages, profile_pages, activity_pages, audit_pages, settings_pages, notice_pages)
 
 
 def register(app: Flask) -> None:

@@ -87,6 +87,7 @@ def surroundings() -> dict[str, object]:
         "theme": here.settings.current.theme,
         "snapshot": here.engine.snapshot,
         "version": here.version,
+        "standing": here.notices.standing,
         "room": request.blueprint or "",
     }
 

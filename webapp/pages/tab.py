@@ -12,6 +12,7 @@ from flask import render_template
 from webapp.answers import LiveAnswer
 from webapp.chats import Conversation
 from webapp.pages import activity
+from webapp.pages.audit import Tail
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.markdown import GrowingMarkdown
 from webapp.pages.models import model_rows
@@ -41,6 +42,7 @@ class Tab:
         self._following: Following | None = None
         self._last: dict[str, str] = {}
         self._status_at = float("-inf")
+        self._tail: Tail | None = None
 
     def hear(self, message: str | bytes) -> None:
         """`{"room", "chat", "revision", "all"}`; a revision that is still the newest spares sending the thread."""
@@ -55,6 +57,7 @@ class Tab:
         self._room = room if isinstance(room, str) else ""
         self._seen, self._running, self._following, self._last = -1, None, None, {}
         self._known, self._first = (), 0
+        self._tail = Tail(self._server.audit, said.get("revision")) if self._room == "audit" else None
         if thread := self._thread():
             self._meet(thread, bool(said.get("all")), thread.chat.revision == said.get("revision"))
 
@@ -89,6 +92,8 @@ class Tab:
         if self._room == "activity":
             for target, markup in activity.partials(self._server):
                 yield from self._if_new(target, markup)
+        if self._tail is not None and (news := "".join(partial(*part) for part in self._tail.news())):
+            yield news
         if self._room == "models":
             yield from self._if_new("#models", render_template("partials/models.html", rows=model_rows(self._server)))
             profiles = render_template("partials/profiles.html", profiles=profile_rows(self._server))

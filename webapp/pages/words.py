@@ -54,6 +54,14 @@ def clock(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"
 
 
+def moment(then: float, today: date | None = None) -> str:
+    """A time of the day for what happened today, the day with it for what did not."""
+    found, today = datetime.fromtimestamp(then), today or date.today()
+    if found.date() == today:
+        return f"{found:%H:%M:%S}"
+    return f"{found:%b} {found.day}, {found:%H:%M}" if found.year == today.year else f"{found:%Y-%m-%d %H:%M}"
+
+
 def idle(duration: float) -> str:
     """How long nothing happened, coarse enough not to flicker."""
     if duration < 60:
@@ -61,4 +69,4 @@ def idle(duration: float) -> str:
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
 
 
-FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, age, rate, short, day, clock, idle)}
+FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, age, rate, short, day, clock, moment, idle)}

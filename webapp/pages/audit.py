@@ -1,0 +1,181 @@
+"""The audit: what was asked, by whom and how it ended, as a table to filter; a row opens in place."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Response, abort, make_response, redirect, render_template, request, url_for
+
+from webapp.audit import AuditLog
+from webapp.pages import words
+from webapp.pages.frame import room, server, wants_partial
+from webapp.store.audit import KINDS, STATUSES, AuditRow, Filters
+
+PAGE_ROWS = 50
+ASKED = ("q", "model", "status", "who", "kind", "since")
+SPANS = (("15m", "Last 15 minutes"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
+# The table of a page without filters; the others stand still.
+LIVE = "#audit[data-live]"
+
+blueprint = room("audit")
+
+
+@blueprint.get("/audit")
+def show() -> Response:
+    asked: dict[str, Any] = {name: text for name in ASKED if (text := request.args.get(name, "").strip())}
+    filters, before = Filters.parse(asked, time.time()), request.args.get("before")
+    log = server().audit
+    log.flush()
+    revision = log.revision
+    try:
+        rows = log.records.rows(filters, PAGE_ROWS + 1, before)
+    except LookupError:
+        return make_response(redirect(url_for("audit.show", **asked)))
+    values = {
+        "rows": rows[:PAGE_ROWS],
+        "asked": asked,
+        "before": before,
+        "older": url_for("audit.show", **asked, before=rows[PAGE_ROWS - 1].id) if len(rows) > PAGE_ROWS else None,
+        "revision": revision,
+        "log": log,
+    }
+    if wants_partial():
+        response = make_response(render_template("partials/audit.html", **values))
+        response.headers["HX-Push-Url"] = url_for("audit.show", **asked)
+        return response
+    return make_response(render_template("pages/audit.html", **values, choices=choices(log, asked)))
+
+
+@blueprint.get("/audit/<row_id>")
+def show_row(row_id: str) -> str:
+    """In its table a row open or, asked so, closed; by itself, a page."""
+    row = server().audit.records.find(row_id)
+    if row is None:
+        abort(404)
+    if wants_partial():
+        return render_template("partials/audit_row.html", row=row, open="closed" not in request.args)
+    return render_template("pages/audit_row.html", row=row)
+
+
+@blueprint.app_template_filter()
+def facts(row: AuditRow) -> Iterator[tuple[str, str]]:
+    """All that is known of a row but its content, in the order in which it happened."""
+    detail = detail_of(row)
+    yield "Id", row.id
+    yield "Began", f"{datetime.fromtimestamp(row.time):%Y-%m-%d %H:%M:%S}"
+    yield "Asked by", row.who
+    yield "At", row.endpoint
+    if row.model:
+        yield "Model", row.model
+    if row.answered_by and row.answered_by != row.model:
+        yield "Answered by", row.answered_by
+    yield "Ended", f"{row.status}, {row.code}" if row.code else row.status
+    yield from measured(row)
+    for name in ("error", "ignored", "target", "before", "after"):
+        if name in detail:
+            yield name.capitalize(), as_text(detail[name])
+
+
+def measured(row: AuditRow) -> Iterator[tuple[str, str]]:
+    for name, amount_ms in (("Waited", row.queue_ms), ("First token", row.ttft_ms), ("Took", row.duration_ms)):
+        if amount_ms is not None:
+            yield name, words.seconds(amount_ms / 1000)
+    if row.prompt_tokens is not None:
+        cached = f", {words.count(row.cached_tokens)} of them cached" if row.cached_tokens else ""
+        yield "Prompt", f"{words.count(row.prompt_tokens)} tokens{cached}"
+    if row.completion_tokens is not None:
+        thought = f", {words.count(row.reasoning_tokens)} of them thoughts" if row.reasoning_tokens else ""
+        yield "Answer", f"{words.count(row.completion_tokens)} tokens{thought}"
+    if row.tokens_per_second is not None:
+        yield "Speed", words.rate(row.tokens_per_second)
+
+
+@blueprint.app_template_filter()
+def subject(row: AuditRow) -> str | None:
+    """What it was about: the model asked, or the target of a change."""
+    target = detail_of(row).get("target") if row.kind == "admin" else None
+    return row.model or (as_text(target) if target else None)
+
+
+@blueprint.app_template_filter()
+def said(row: AuditRow) -> Iterator[tuple[str, str]]:
+    """Who said what, as far as it was kept."""
+    detail = detail_of(row)
+    asked = detail.get("request")
+    match asked:
+        case {"messages": [*messages]}:
+            for message in messages:
+                yield str(message["role"]).capitalize(), as_text(message.get("content") or message)
+        case {"prompt": prompt}:
+            yield "Prompt", as_text(prompt)
+        case str():
+            yield "Request", asked
+    for name in ("reasoning", "answer"):
+        if name in detail:
+            yield name.capitalize(), as_text(detail[name])
+
+
+def detail_of(row: AuditRow) -> Mapping[str, object]:
+    return dict(json.loads(row.detail)) if row.detail else {}
+
+
+def as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+
+
+def choices(log: AuditLog, asked: Mapping[str, str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Name, words for all, and values with words of each select; what is asked for is always among them."""
+    offered = (
+        ("model", "Every model", [(model, words.short(model)) for model in log.records.recent("model")]),
+        ("status", "Every end", [(status, status.capitalize()) for status in STATUSES]),
+        ("who", "Everyone", [(who, who.capitalize()) for who in log.records.recent("who")]),
+        ("kind", "Everything", [(kind, f"{kind.capitalize()}s") for kind in KINDS]),
+        ("since", "Any time", list(SPANS)),
+    )
+    return [
+        (name, every, [*values, *((text, text) for text in [asked.get(name, "")] if text and text not in dict(values))])
+        for name, every, values in offered
+    ]
+
+
+class Tail:
+    """The newest rows as one tab has them; what is new since is put in its place."""
+
+    def __init__(self, log: AuditLog, revision: object):
+        """A tab that has the newest revision shows its rows; of any other nothing is known."""
+        self._log = log
+        self._known: tuple[str, ...] | None = None
+        self._revision = -1
+        if revision == log.revision:
+            self._revision = log.revision
+            self._known = tuple(row.id for row in log.records.rows(Filters(), PAGE_ROWS))
+
+    def news(self) -> Iterator[tuple[str, str, str]]:
+        """Target, swap and markup of each part that changes."""
+        if self._log.revision == self._revision:
+            return
+        self._revision = self._log.revision
+        rows = self._log.records.rows(Filters(), PAGE_ROWS)
+        known, self._known = self._known, tuple(row.id for row in rows)
+        if known is None or set(known).isdisjoint(self._known):
+            yield f"{LIVE} #audit-table", "outerMorph", render_template("partials/audit_table.html", rows=rows)
+            return
+        yield from ((f"{LIVE} #row-{gone}", "delete", "") for gone in known if gone not in self._known)
+        yield from self._inserted(rows, known)
+
+    def _inserted(self, rows: list[AuditRow], known: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+        """Rows that lie together go in together: targets are looked up before any of them is in the page."""
+        place, together = (f"{LIVE} #audit-table", "beforeend"), ""
+        for row in reversed(rows):
+            if row.id not in known:
+                together = render_template("partials/audit_row.html", row=row, open=False) + together
+                continue
+            if together:
+                yield *place, together
+            place, together = (f"{LIVE} #row-{row.id}", "beforebegin"), ""
+        if together:
+            yield *place, together
