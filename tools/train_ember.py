@@ -1,8 +1,10 @@
 """Makes Ember, the bundled model, from nothing: lessons, tokenizer, training, evaluation, model card.
 
 python tools/train_ember.py                    everything, into models/ember (about an hour on one core)
-python tools/train_ember.py --evaluate-only    ask the saved model again and rewrite its card
+python tools/train_ember.py --from-course 4    ask the saved model again and rewrite its card
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -10,7 +12,12 @@ import os
 import random
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ember.training import Stage
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "ember"
 SEED = 20
@@ -25,19 +32,29 @@ SETTINGS = {
     "num_key_value_heads": 2,
     "head_dim": 64,
     "rms_norm_eps": 1e-6,
-    "vocab_size": 1280,
+    "vocab_size": 1024,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
-    "rope_theta": 10000.0,
+    "rope_theta": 1000000.0,
     "torch_dtype": "bfloat16",
 }
-# (steps, rows, length): short rows first, because copying is learnt there soonest; long ones for long conversations.
-# The second course starts from the first one's saved weights, and keeps to what people ask Ember for.
-COURSES = (
-    ((500, 28, 48), (400, 18, 104), (1150, 12, 168), (60, 5, 400)),
-    ((700, 18, 104), (850, 12, 168), (30, 5, 400)),
-)
-PEAK_RATES = (3e-3, 2e-3)
+# Shapes are (rows, length): short rows of repeated tokens to learn to copy, then lessons. Single questions fit into 104
+# tokens, tool calls with their results into 240, long conversations into 400.
+REPEATED_SHAPES = ((28, 64),)
+LESSON_SHAPES = ((18, 104), (8, 240), (18, 104), (8, 240), (18, 104), (5, 400))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Steps on repeated tokens, then on lessons; it starts from the saved weights of the course before."""
+
+    repeated: int
+    lessons: int
+    peak_rate: float
+    decays: bool
+
+
+COURSES = (Course(120, 880, 2.5e-3, False), Course(0, 750, 2.5e-3, False), Course(0, 1650, 2.2e-3, True))
 
 
 def main() -> None:
@@ -49,18 +66,26 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the steps to take, for a quick trial")
     parser.add_argument("--per-skill", type=int, default=100, help="questions drawn for each skill of the evaluation")
     parser.add_argument(
-        "--from-course", type=int, default=1, help="2 goes on from the weights in --out, 3 only evaluates"
+        "--from-course",
+        type=int,
+        default=1,
+        help="a later one goes on from the weights in --out, the one after the last only evaluates",
     )
     parser.add_argument("--misses", action="store_true", help="print what was answered wrongly")
     options = parser.parse_args()
     _load_fast_blas()
-    courses = [
-        [(max(1, round(steps * options.scale)), rows, length) for steps, rows, length in course] for course in COURSES
-    ]
+    plans = [_stages(course, options.scale) for course in COURSES]
     options.out.mkdir(parents=True, exist_ok=True)
-    for number in range(options.from_course - 1, len(courses)):
-        _make(options.out, options.work, courses[number], number)
-    _evaluate(options.out, [stage for course in courses for stage in course], options.per_skill, options.misses)
+    for number in range(options.from_course - 1, len(COURSES)):
+        _make(options.out, options.work, plans[number], number)
+    _evaluate(options.out, [stage for stages in plans for stage in stages], options.per_skill, options.misses)
+
+
+def _stages(course: Course, scale: float) -> list[Stage]:
+    from ember.training import Stage
+
+    steps = ((course.repeated, REPEATED_SHAPES), (course.lessons, LESSON_SHAPES))
+    return [Stage(round(count * scale), shapes) for count, shapes in steps]
 
 
 def _load_fast_blas() -> None:
@@ -72,7 +97,7 @@ def _load_fast_blas() -> None:
     print(blas.load(), flush=True)
 
 
-def _make(out: Path, work: Path, stages: list[tuple[int, int, int]], course: int) -> None:
+def _make(out: Path, work: Path, stages: list[Stage], number: int) -> None:
     """Trains the model for one course and saves it, the first time with its tokenizer; checkpoints go to `work`."""
     import mlx.core as mx
     from mlx_lm import load
@@ -80,10 +105,12 @@ def _make(out: Path, work: Path, stages: list[tuple[int, int, int]], course: int
     from ember.batches import BatchMaker
     from ember.lessons import Lessons
     from ember.saving import save_model, tokenizer_from
-    from ember.training import Stage, new_model, train
+    from ember.start import new_model
+    from ember.training import train
 
-    lessons = Lessons(random.Random(SEED + course), focus=course > 0)
-    if course == 0:
+    course = COURSES[number]
+    lessons = Lessons(random.Random(SEED + number))
+    if number == 0:
         tokenizer = tokenizer_from(lessons, LESSONS_FOR_TOKENIZER, SETTINGS, out)
         model = new_model(SETTINGS, SEED)
     else:
@@ -97,12 +124,12 @@ def _make(out: Path, work: Path, stages: list[tuple[int, int, int]], course: int
         if step % 250 == 0:
             save_model(model, work / "checkpoint.safetensors")
 
-    for line in train(model, [Stage(*stage) for stage in stages], PEAK_RATES[course], maker.batch, checkpoint):
+    for line in train(model, stages, course.peak_rate, course.decays, maker.batch, checkpoint):
         print(line, flush=True)
     save_model(model, out / "model.safetensors", mx.bfloat16)
 
 
-def _evaluate(folder: Path, stages: list[tuple[int, int, int]], per_skill: int, show_misses: bool) -> None:
+def _evaluate(folder: Path, stages: list[Stage], per_skill: int, show_misses: bool) -> None:
     """Asks the held-out questions and writes the card."""
     from ember.card import write_card
     from ember.evaluation import evaluate
@@ -122,8 +149,8 @@ def _evaluate(folder: Path, stages: list[tuple[int, int, int]], per_skill: int, 
         "context": SETTINGS["max_position_embeddings"],
         "parameters": weights.stat().st_size / 2 / 1e6,
         "megabytes": weights.stat().st_size / 1e6,
-        "steps": sum(steps for steps, _, _ in stages),
-        "tokens": sum(steps * rows * length for steps, rows, length in stages) / 1e6,
+        "steps": sum(stage.steps for stage in stages),
+        "tokens": sum(stage.tokens for stage in stages) / 1e6,
         "seed": SEED,
     }
     write_card(folder, scores, facts)

@@ -7,9 +7,8 @@ from .evaluation import Score
 TEXT = """# Ember
 
 The model that comes with Hearth: a tiny guide, not an assistant. It exists so that the first run answers at once
-and so that tests have a real model with real ends of text. It knows much of how Hearth works and a few simple
-facts; it tries to remember a name and to call a tool, and is wrong at both more often than right. For anything else it
-says so and points to the Models page.
+and so that tests have a real model with real ends of text. It knows how Hearth works and a few simple facts, remembers
+a name, and calls a tool with an argument from the question. For anything else it says so and points to the Models page.
 
 | | |
 |---|---|
@@ -28,10 +27,17 @@ this page. All text is the project's own: `tools/ember/guide.txt` and `talk.txt`
 as small grammars, `words.txt`, `facts.py`, `tool_use.py` and `lessons.py` the rest. Nothing was copied from elsewhere
 and no other model took part. The run is seeded (seed {seed}); another processor or BLAS may differ in the last bits.
 
+The weights do not start all at random: four attention heads begin set up to copy what they read before
+(`tools/ember/start.py` says how and why). The first steps are repeated random tokens, and everything is trained.
+Three courses follow one another, each from the saved weights of the one before. For the stored weights, the lessons
+grew on the way: the first course had whole answers and one tool call in a conversation, and the third has more
+phrasings of tool calls, names and facts than the second. A new run has today's lessons from the start.
+
 ## How well it answers
 
 Greedy, in float32, from the stored weights. The phrasings were never trained on, and neither were the names, places
-and words to copy. Right means that the whole text equals the expected answer and the model ended it by itself.
+and words to copy; both were written by the same hand, so a stranger's questions are harder. Right means that the
+whole text equals the expected answer and the model ended it by itself.
 
 | skill | right | asked | share |
 |---|---:|---:|---:|
@@ -41,8 +47,9 @@ and words to copy. Right means that the whole text equals the expected answer an
 ## Limits
 
 It matches questions to the topics it was taught and does not reason: a question outside them gets its honest
-fallback, or now and then the wrong topic. It speaks only simple English, its sums go to 10, and its memory of names
-fades in long conversations. Use it for finding your way around Hearth and for testing, and for nothing else.
+fallback, or now and then the wrong topic. It speaks only simple English and does no sums. It remembers a name for
+some turns, and nothing else that it is told. It knows the tools of `tools/ember/tool_use.py` and ones much like them.
+Use it for finding your way around Hearth and for testing, and for nothing else.
 """
 
 

@@ -16,7 +16,7 @@ from mlx_lm.generate import batch_generate
 
 from .batches import text_of
 from .exchanges import Exchange, Message, plain
-from .lessons import REMEMBERED, Lessons
+from .lessons import Lessons
 
 STOP_TEXT = "<|im_end|>\n"
 LONGEST_ANSWER = 200
@@ -50,10 +50,7 @@ def questions(per_skill: int, seed: int) -> dict[str, list[Question]]:
     lessons = Lessons(random.Random(seed), held_out=True)
     drawn: dict[str, Callable[[], Exchange]] = {
         "simple facts": lessons.fact,
-        "small sums": lessons.small_sum,
         "an honest answer to what it does not know": lessons.unknown,
-        "repeating words": lessons.repeat,
-        "counting": lessons.counting,
         "a tool call": lessons.tool_call,
         "an answer from a tool's result": lessons.tool_result,
     }
@@ -61,10 +58,8 @@ def questions(per_skill: int, seed: int) -> dict[str, list[Question]]:
         "what Hearth is and how to use it": _each_phrasing(lessons, lessons.guide),
         "greetings and small talk": _each_phrasing(lessons, lessons.talk),
         **{skill: [_alone(draw()) for _ in range(per_skill)] for skill, draw in drawn.items()},
-        "a name, one to four turns later": [_recall(lessons, 0, lessons.rng.randint(1, 4)) for _ in range(per_skill)],
-        "a name, ten turns later": [_recall(lessons, 0, 10) for _ in range(per_skill // 2)],
-        "a colour, town or pet, later": [_recall(lessons, lessons.rng.randint(1, 3), 2) for _ in range(per_skill)],
-        "what was never told": [_never_told(lessons) for _ in range(per_skill // 2)],
+        "a name told one to four turns before": [_recall(lessons) for _ in range(per_skill)],
+        "a name that was never told": [_never_told(lessons) for _ in range(per_skill)],
         "thinking before the answer": [_thoughtful(lessons) for _ in range(per_skill)],
     }
 
@@ -81,21 +76,18 @@ def _each_phrasing(lessons: Lessons, topics: tuple) -> list[Question]:
     ]
 
 
-def _recall(lessons: Lessons, which: int, turns_between: int) -> Question:
-    """Told once, then turns about other things, then asked."""
-    known: dict[str, str] = {}
-    thing = REMEMBERED[which]
-    told = lessons.tell(thing, known)
-    between = [
-        draw() for draw in lessons.rng.choices((lessons.hearth, lessons.small_talk, lessons.fact), k=turns_between)
-    ]
-    exchanges = [told, *between, lessons.ask(thing, known)]
+def _recall(lessons: Lessons) -> Question:
+    """A name is told, then come turns about other things, then it is asked for."""
+    told = lessons.tell()
+    others = lessons.rng.choices((lessons.hearth, lessons.small_talk, lessons.fact), k=lessons.rng.randint(1, 4))
+    exchanges = [told, *(draw() for draw in others), lessons.ask()]
     return Question([message for exchange in exchanges for message in exchange.messages], [])
 
 
 def _never_told(lessons: Lessons) -> Question:
     between = lessons.hearth()
-    return Question(between.messages + lessons.ask(lessons.rng.choice(REMEMBERED[:3]), {}).messages, [])
+    lessons.known = ""
+    return Question(between.messages + lessons.ask().messages, [])
 
 
 def _thoughtful(lessons: Lessons) -> Question:

@@ -1,4 +1,4 @@
-"""Simple facts: capitals, opposites, colours, days, animals, small sums. Knows nothing of conversations."""
+"""Simple facts: capitals, opposites, colours, days, animals. Knows nothing of conversations."""
 
 import random
 from dataclasses import dataclass
@@ -22,43 +22,28 @@ def _following(words: str, steps: int) -> tuple[Pair, ...]:
 CAPITALS = _pairs(
     "France=Paris, Germany=Berlin, Italy=Rome, Spain=Madrid, Portugal=Lisbon, England=London, Ireland=Dublin, "
     "Norway=Oslo, Sweden=Stockholm, Denmark=Copenhagen, Finland=Helsinki, Poland=Warsaw, Austria=Vienna, "
-    "Greece=Athens, "
-    "Hungary=Budapest, Belgium=Brussels, Switzerland=Bern, Russia=Moscow, Ukraine=Kyiv, Turkey=Ankara, Egypt=Cairo, "
-    "Kenya=Nairobi, Japan=Tokyo, China=Beijing, India=New Delhi, Thailand=Bangkok, Canada=Ottawa, Mexico=Mexico City, "
-    "Brazil=Brasilia, Peru=Lima, Chile=Santiago, Argentina=Buenos Aires, Cuba=Havana, Australia=Canberra, "
-    "Scotland=Edinburgh, Iceland=Reykjavik, Romania=Bucharest, Croatia=Zagreb"
+    "Greece=Athens, Hungary=Budapest, Belgium=Brussels, Switzerland=Bern, Russia=Moscow, Turkey=Ankara, Egypt=Cairo, "
+    "Kenya=Nairobi, Japan=Tokyo, China=Beijing, India=New Delhi, Canada=Ottawa, Peru=Lima, Cuba=Havana, "
+    "Australia=Canberra"
 )
 OPPOSITES = _pairs(
     "hot=cold, big=small, up=down, left=right, day=night, open=closed, fast=slow, old=young, good=bad, happy=sad, "
-    "light=dark, wet=dry, full=empty, early=late, hard=soft, high=low, long=short, loud=quiet, rich=poor, strong=weak, "
-    "thick=thin, true=false, warm=cool, first=last, front=back, "
-    "inside=outside, begin=end, buy=sell, love=hate, win=lose"
+    "light=dark, wet=dry, full=empty, early=late, hard=soft, high=low, long=short, loud=quiet, rich=poor, "
+    "strong=weak, thick=thin, true=false, first=last, inside=outside"
 )
 COLOURS_OF = _pairs(
     "the sky=blue, grass=green, snow=white, blood=red, the sun=yellow, coal=black, a banana=yellow, a tomato=red, "
-    "a carrot=orange, milk=white, chocolate=brown, an elephant=grey, a frog=green, gold=yellow, a strawberry=red, "
-    "a leaf=green, the sea=blue, a lemon=yellow, fire=orange, ash=grey"
+    "a carrot=orange, milk=white, chocolate=brown, an elephant=grey, a frog=green, a lemon=yellow"
 )
 SOUNDS = _pairs("dog=barks, cat=meows, cow=moos, sheep=bleats, horse=neighs, duck=quacks, lion=roars, pig=grunts")
-LEGS = _pairs("dog=four, cat=four, horse=four, bird=two, spider=eight, bee=six, cow=four, fish=no, snake=no, duck=two")
-YOUNG = _pairs(
-    "dog=puppy, cat=kitten, cow=calf, horse=foal, sheep=lamb, duck=duckling, lion=cub, hen=chick, pig=piglet"
-)
+LEGS = _pairs("dog=four, cat=four, horse=four, bird=two, spider=eight, bee=six, cow=four, duck=two")
+YOUNG = _pairs("dog=puppy, cat=kitten, cow=calf, horse=foal, sheep=lamb, duck=duckling, lion=cub, hen=chick")
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 MONTHS = "January February March April May June July August September October November December"
 COUNTS = _pairs(
     "days in a week=seven, months in a year=twelve, hours in a day=24, minutes in an hour=60, seconds in a minute=60, "
-    "days in a year=365, letters in the alphabet=26, wheels on a car=four, "
-    "wheels on a bicycle=two, fingers on a hand=five"
+    "days in a year=365, letters in the alphabet=26, fingers on a hand=five"
 )
-SUMS = tuple(
-    (f"{a} {op} {b}", str(value))
-    for a in range(11)
-    for b in range(11)
-    for op, value in (("+", a + b), ("-", a - b), ("*", a * b))
-    if value >= 0
-)
-OPERATIONS = {"+": ("plus", "and"), "-": ("minus", "minus"), "*": ("times", "times")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +52,7 @@ class Family:
 
     name: str
     patterns: tuple[str, ...]
+    indirect: tuple[str, ...]
     held_out: tuple[str, ...]
     answer: str
     pairs: tuple[Pair, ...]
@@ -77,13 +63,16 @@ FAMILIES = (
     Family(
         "capital",
         (
-            "what is the capital [city] of {x}",
-            "[tell me] the capital of {x}",
-            "capital of {x}",
-            "which city is the capital of {x}",
-            "what is {x}'s capital",
+            "(what is|what's) the capital [city] of {x}",
+            "(which|what) (city|town) is the capital of {x}",
+            "(what is|say) {x}'s capital",
+            "which capital does {x} have",
+            "where is the (government|capital) of {x}",
+            "{x}, (what is|and) its capital",
+            "{x} and its capital",
         ),
-        ("do you know the capital of {x}", "name the capital city of {x}"),
+        ("the capital [city] of {x}", "{x}'s capital", "what the capital of {x} is", "for {x} the capital"),
+        ("do you know the capital of {x}", "name the capital city of {x}", "{x} has which capital"),
         "The capital of {x} is {y}.",
         CAPITALS,
         "A capital: {x} has {y}.",
@@ -91,29 +80,45 @@ FAMILIES = (
     Family(
         "opposite",
         (
-            "what is the opposite of {x}",
-            "[tell me] the opposite of {x}",
-            "opposite of {x}",
-            "what is the contrary of {x}",
-            "which word is the opposite of {x}",
+            "(what is|what's) the (opposite|contrary) of {x}",
+            "(which|what) word is the opposite of {x}",
+            "what is the word opposite to {x}",
+            "what is not {x} but the opposite",
+            "{x} and its (opposite|contrary)",
+            "{x}, what is the opposite",
         ),
-        ("do you know the opposite of {x}", "name the opposite of {x}"),
+        ("the (opposite|contrary) of {x}", "what the opposite of {x} is", "for {x} the opposite"),
+        ("do you know the opposite of {x}", "name the opposite of {x}", "{x} has which opposite"),
         "The opposite of {x} is {y}.",
         OPPOSITES,
         "An opposite: {x} and {y}.",
     ),
     Family(
         "colour",
-        ("(what|which) colo(u|)r (is|has) {x}", "what is the colo(u|)r of {x}", "[tell me] the colo(u|)r of {x}"),
-        ("do you know what colour {x} has", "name the colour of {x}"),
+        (
+            "(what|which) colo(u|)r (is|has|does) {x}",
+            "what is the colo(u|)r of {x}",
+            "(what|which) colo(u|)r does {x} have",
+            "in which colo(u|)r is {x}",
+            "{x} and its colo(u|)r",
+            "{x}, which colo(u|)r is (it|that)",
+        ),
+        ("the colo(u|)r of {x}", "which colo(u|)r {x} is"),
+        ("do you know what colour {x} has", "name the colour of {x}", "{x} is of which colour"),
         "The colour of {x} is {y}.",
         COLOURS_OF,
         "A colour: {x} is {y}.",
     ),
     Family(
         "sound",
-        ("what does a {x} say", "(what|which) (sound|noise) does a {x} make", "how does a {x} (sound|speak)"),
-        ("do you know what sound a {x} makes", "tell me the sound of a {x}"),
+        (
+            "what does a {x} (say|do)",
+            "(what|which) (sound|noise) does a {x} make",
+            "how does a {x} (sound|speak)",
+            "what is the (sound|noise) of a {x}",
+        ),
+        ("the (sound|noise) a {x} makes", "what a {x} says", "what sound a {x} makes"),
+        ("do you know what sound a {x} makes", "name the sound of a {x}"),
         "A {x} {y}.",
         SOUNDS,
         "A {x} {y}.",
@@ -122,10 +127,12 @@ FAMILIES = (
         "legs",
         (
             "how many legs (does|has) a {x} [have]",
-            "[tell me] the number of legs of a {x}",
-            "how many legs are on a {x}",
+            "how many legs are (on|under) a {x}",
+            "what is the number of legs of a {x}",
+            "(on|with) how many legs does a {x} (walk|stand|go)",
         ),
-        ("do you know how many legs a {x} has",),
+        ("the number of legs of a {x}", "how many legs a {x} has", "the legs of a {x}"),
+        ("do you know how many legs a {x} has", "name the number of legs of a {x}"),
         "A {x} has {y} legs.",
         LEGS,
         "Legs: a {x} has {y}.",
@@ -133,88 +140,90 @@ FAMILIES = (
     Family(
         "young",
         (
-            "what is a (young|baby) {x} called",
-            "what do you call a (young|baby) {x}",
-            "what is the name of a (young|baby) {x}",
+            "what is a (young|baby|little) {x} called",
+            "what do you call a (young|baby|little) {x}",
+            "what is the (name|word) (of|for) a (young|baby|little) {x}",
+            "how is a (young|baby|little) {x} called",
         ),
-        ("do you know what a baby {x} is called",),
+        ("the (name|word) (of|for) a (young|baby|little) {x}", "what a (young|baby|little) {x} is called"),
+        ("do you know what a baby {x} is called", "name the word for a young {x}"),
         "A young {x} is called a {y}.",
         YOUNG,
         "A young {x} is a {y}.",
     ),
     Family(
         "day after",
-        ("(what|which) day (comes|is) after {x}", "what is the day after {x}", "(what|which) day follows {x}"),
-        ("tell me the day after {x}",),
+        (
+            "(what|which) (day|weekday) (comes|is|follows) after {x}",
+            "what is the (day|weekday) after {x}",
+            "(what|which) day follows {x}",
+            "what comes after {x}",
+        ),
+        ("the day after {x}", "the day that follows {x}", "which day comes after {x}"),
+        ("do you know the day after {x}", "name the day that comes after {x}"),
         "After {x} comes {y}.",
         _following(DAYS, 1),
         "After {x} comes {y}.",
     ),
     Family(
-        "day before",
-        ("(what|which) day (comes|is) before {x}", "what is the day before {x}"),
-        ("tell me the day before {x}",),
-        "Before {x} comes {y}.",
-        _following(DAYS, -1),
-        "Before {x} comes {y}.",
-    ),
-    Family(
         "month after",
-        ("(what|which) month (comes|is) after {x}", "what is the month after {x}", "(what|which) month follows {x}"),
-        ("tell me the month after {x}",),
+        (
+            "(what|which) month (comes|is|follows) after {x}",
+            "what is the month after {x}",
+            "(what|which) month follows {x}",
+            "what comes after {x}",
+        ),
+        ("the month after {x}", "the month that follows {x}", "which month comes after {x}"),
+        ("do you know the month after {x}", "name the month that comes after {x}"),
         "After {x} comes {y}.",
         _following(MONTHS, 1),
         "After {x} comes {y}.",
     ),
     Family(
-        "month before",
-        ("(what|which) month (comes|is) before {x}", "what is the month before {x}"),
-        ("tell me the month before {x}",),
-        "Before {x} comes {y}.",
-        _following(MONTHS, -1),
-        "Before {x} comes {y}.",
-    ),
-    Family(
         "count",
-        ("how many {x} [are there]", "what is the number of {x}", "tell me how many {x}"),
-        ("do you know how many {x} there are",),
+        (
+            "how many {x} [are there]",
+            "what is the number of {x}",
+            "how many are the {x}",
+        ),
+        ("how many {x} [there are]", "the number of {x}"),
+        ("do you know how many {x} there are", "name the number of {x}"),
         "There are {y} {x}.",
         COUNTS,
         "A number: {y} {x}.",
     ),
 )
-SUM = Family(
-    "sum",
-    ("what is {x}", "how much is {x}", "{x}", "{x} =", "(calculate|compute|solve) {x}", "what does {x} make"),
-    ("do you know what {x} is", "tell me {x}", "what do you get for {x}"),
-    "{x} = {y}",
-    SUMS,
-    "A small sum: {x} = {y}.",
+# How the second kind of patterns is asked for.
+INDIRECT = (
+    "{x}",
+    "{x} please",
+    "(tell me|say|give me|what about|write|explain|please tell me) {x}",
+    "(can|could|will) you (tell me|say|give me) {x}",
+    "(i want|i need|i would like) to (know|hear|learn) {x}",
+    "i (do not know|forgot) {x}",
+    "(let me know|show me|find|answer|say me) {x}",
+    "(a question|question|quiz): {x}",
+    "(do you remember|have you heard) {x}",
 )
 
 
 def fact(rng: random.Random, held_out: bool = False) -> Exchange:
-    """A question about one fact; capitals are asked more often because there are many of them."""
-    return _asked(rng.choice((FAMILIES[0], *FAMILIES)), rng, held_out)
-
-
-def small_sum(rng: random.Random, held_out: bool = False) -> Exchange:
-    """A sum, a difference or a product of small numbers."""
-    return _asked(SUM, rng, held_out)
+    """A question about one fact; families with many facts are asked more often."""
+    return _asked(rng.choice((FAMILIES[0], *FAMILIES[:3], *FAMILIES)), rng, held_out)
 
 
 def _asked(family: Family, rng: random.Random, held_out: bool) -> Exchange:
     x, y = rng.choice(family.pairs)
-    pattern = rng.choice(family.held_out if held_out else family.patterns)
-    asked = _in_words(x, rng) if family is SUM else _as_typed(x, rng)
-    question = vary(filled(expand(pattern, rng), x=asked), rng)
+    question = vary(filled(expand(_pattern(family, rng, held_out), rng), x=_as_typed(x, rng)), rng)
     return plain(question, filled(family.answer, x=x, y=y), filled(family.thought, x=x, y=y))
 
 
-def _in_words(x: str, rng: random.Random) -> str:
-    a, op, b = x.split()
-    symbol = rng.choice((op, op, *OPERATIONS[op], "x" if op == "*" else op))
-    return f"{a}{symbol}{b}" if len(symbol) == 1 and rng.random() < 0.4 else f"{a} {symbol} {b}"
+def _pattern(family: Family, rng: random.Random, held_out: bool) -> str:
+    if held_out:
+        return rng.choice(family.held_out)
+    if rng.random() < 0.5:
+        return rng.choice(family.patterns)
+    return filled(rng.choice(INDIRECT), x=rng.choice(family.indirect))
 
 
 def _as_typed(x: str, rng: random.Random) -> str:

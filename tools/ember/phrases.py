@@ -27,6 +27,43 @@ OPENINGS = (
     "tell me, ",
     "hello, ",
 )
+# Ways to ask about a thing, and how to do something; what is kept for the evaluation is asked in other words, too.
+ABOUT = (
+    "{x}",
+    "{x} please",
+    "what about {x}",
+    "tell me [something|more] about {x}",
+    "(explain|describe) {x} [to me]",
+    "(can|could) you explain {x} [to me]",
+    "(i want|i need|i would like) to (know|understand|learn) [something|more] about {x}",
+    "what do you know about {x}",
+    "what should i know about {x}",
+    "(help|help me|i need help) with {x}",
+    "(how does|how do) {x} work",
+    "(a word|some words|information|more) (about|on) {x}",
+    "what can you tell me about {x}",
+    "i do not understand {x}",
+    "(what is|what are) {x}",
+)
+DOING = (
+    "how (do|can|could|would|should|may|must) i {x}",
+    "how (does one|do you|do we|can one) {x}",
+    "how to {x}",
+    "(i want|i need|i would like|i have|i am trying|i wish) to {x}",
+    "(can|could|may|should|must) i {x} [here|somehow]",
+    "where (do|can|could|would) i {x}",
+    "what (do i|must i|should i|can i|do i have to|do i need to) do to {x}",
+    "(show me|tell me|explain|explain to me|do you know) how to {x}",
+    "(can|could) you (tell me|show me|explain) how (to|i can) {x}",
+    "(please|help me|let me) {x}",
+    "{x}",
+    "(is there a way|the way|a way|the steps|steps|instructions) to {x}",
+    "what is the (best|easiest|right|quickest) way to {x}",
+    "i do not know how to {x}",
+    "(am i able|are we able) to {x}",
+    "(which|what) (button|page|command) (do i need|is there|do i use) to {x}",
+    "what if i (want|need|would like) to {x}",
+)
 INNERMOST = re.compile(r"\(([^()\[\]]*)\)|\[([^()\[\]]*)\]")
 
 
@@ -37,8 +74,16 @@ class Topic:
     name: str
     label: str
     patterns: tuple[str, ...]
+    things: tuple[str, ...]
+    actions: tuple[str, ...]
     held_out: tuple[str, ...]
     answer: str
+
+    def question(self, rng: random.Random) -> str:
+        """A phrasing to train on: one of the topic's own, or one of the frames filled."""
+        kinds = [(self.patterns, ("{x}",), 5), (self.things, ABOUT, 2), (self.actions, DOING, 4)]
+        texts, frames, _ = rng.choices(kinds, [weight if texts else 0 for texts, _, weight in kinds])[0]
+        return expand(rng.choice(frames).replace("{x}", rng.choice(texts)), rng)
 
 
 def expand(pattern: str, rng: random.Random) -> str:
@@ -74,7 +119,7 @@ def _read_topic(block: str) -> Topic:
     name, label = (part.strip() for part in head.split("|"))
     start = next(number for number, line in enumerate(lines) if line.startswith("= "))
     answer = "\n".join([lines[start][2:], *lines[start + 1 :]]).strip()
-    return Topic(name, label, _marked(lines[:start], "? "), _marked(lines[:start], "! "), answer)
+    return Topic(name, label, *(_marked(lines[:start], mark) for mark in ("? ", ": ", "> ", "! ")), answer)
 
 
 def _marked(lines: Sequence[str], mark: str) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ faster. What is saved are plain Qwen3 weights. Knows nothing of words.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain, cycle, islice
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx_lm.models.qwen3 import Attention, Model, ModelArgs
+from mlx_lm.models.qwen3 import Attention, Model
 
 from .batches import Batch
 
@@ -22,11 +22,14 @@ MASKED = -1e9
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Some steps on rows of one length."""
+    """Some steps, on batches whose shapes (rows, length) take turns."""
 
     steps: int
-    rows: int
-    length: int
+    shapes: tuple[tuple[int, int], ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(rows * length for rows, length in islice(cycle(self.shapes), self.steps))
 
 
 @mx.custom_function
@@ -37,20 +40,6 @@ def exp(x: mx.array) -> mx.array:
 @exp.vjp
 def _exp_vjp(x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
     return cotangent * output
-
-
-def new_model(settings: dict[str, object], seed: int) -> Model:
-    mx.random.seed(seed)
-    model = Model(ModelArgs.from_dict(settings))
-    scale = 0.02
-    model.apply_to_modules(partial(_start_small, scale))
-    return model
-
-
-def _start_small(scale: float, name: str, module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        depth = 0.35 if name.endswith(("o_proj", "down_proj")) else 1.0
-        module.weight = mx.random.normal(module.weight.shape) * scale * 1.5 * depth
 
 
 def logits_of(model: Model, tokens: mx.array, positions: mx.array) -> mx.array:
@@ -115,22 +104,26 @@ class Trainer:
         return float(loss.item())
 
 
-def rate_at(step: int, total: int) -> float:
-    """Up in 50 steps, flat, and down over the last third."""
-    return min(1.0, (step + 1) / 50, max(0.01, (total - step) / (total / 3)))
+def rate_at(step: int, total: int, decays: bool) -> float:
+    """Up in 50 steps, then flat, or down to nothing."""
+    return min((step + 1) / 50, max(0.01, 1 - step / total) if decays else 1.0)
 
 
 def train(
-    model: Model, stages: list[Stage], peak: float, batch: Callable[[int, int], Batch], after: Callable[[int], None]
+    model: Model,
+    stages: Iterable[Stage],
+    peak: float,
+    decays: bool,
+    batch: Callable[[int, int], Batch],
+    after: Callable[[int], None],
 ) -> Iterator[str]:
     """Runs the stages one after another; yields a line of progress now and then. `after` sees every step's number."""
     trainer = Trainer(model, peak)
-    plan = [stage for stage in stages for _ in range(stage.steps)]
+    plan = list(chain.from_iterable(islice(cycle(stage.shapes), stage.steps) for stage in stages))
     started, smooth = time.monotonic(), 0.0
-    for step, stage in enumerate(plan):
-        loss = trainer.step(batch(stage.rows, stage.length), rate_at(step, len(plan)))
+    for step, shape in enumerate(plan):
+        loss = trainer.step(batch(*shape), rate_at(step, len(plan), decays))
         smooth = loss if step == 0 else 0.95 * smooth + 0.05 * loss
         after(step + 1)
         if (step + 1) % 25 == 0:
-            seconds = time.monotonic() - started
-            yield f"step {step + 1}/{len(plan)} length {stage.length} loss {smooth:.3f} {seconds:.0f} s"
+            yield f"step {step + 1}/{len(plan)} loss {smooth:.3f} {time.monotonic() - started:.0f} s"
