@@ -82,6 +82,15 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts, or token ids, to be made vectors."""
+
+    id: str
+    model: str
+    texts: tuple[str | tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InstalledModel:
     """A model folder on disk. `sampling` is what its generation_config.json recommends."""
 
@@ -138,6 +147,14 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """One text of an EmbeddingRequest as a vector of length 1."""
+
+    index: int
+    vector: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Always the last event. A failure is raised from the stream instead. `cancelled_by`: see `Canceller`."""
 
@@ -147,7 +164,7 @@ class Finish:
     cancelled_by: Canceller | None = None
 
 
-Event = Prefill | Text | Reasoning | Finish
+Event = Prefill | Text | Reasoning | Embedding | Finish
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
 from webapp.defaults import Target, Terms, terms
+from webapp.embeddings import EmbeddingWork
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.output import Answer, Splitter
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound
-from webapp.generation import Canceller, GenerationRequest
+from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, SamplingParams
 from webapp.profiles import Profiles
 from webapp.settings import Settings
 from webapp.stream import Stream
@@ -87,9 +88,40 @@ class Router:
         self._engine.submit(sequence)
         return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
 
+    def embed(self, request: EmbeddingRequest) -> Stream:
+        """Submit texts to be made vectors; the stream gives an Embedding for each, in order. Raises as `generate`."""
+        submitted = time.monotonic()
+        target = self.resolve(request.model)
+        tokenizer = self._backend.tokenizer(target.model)
+        sequences = [
+            Sequence(
+                id=f"{request.id}-{index}",
+                model=target.model,
+                prompt=_text_prompt(text, tokenizer, target.context_length, f"input[{index}]"),
+                sampling=SamplingParams(),
+                max_tokens=0,
+                eos_ids=tokenizer.eos_ids,
+                submitted=submitted,
+                embeds=True,
+            )
+            for index, text in enumerate(request.texts)
+        ]
+        work = EmbeddingWork(sequences, self._engine.submit, self._engine.cancel)
+        return Stream(work.events(), work.cancel, answered_by=target.model.id)
+
     def cancel(self, request_id: str, by: Canceller) -> bool:
         """End a request wherever it is; False when there is none of that id."""
         return self._engine.cancel(request_id, by)
+
+
+def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_length: int, param: str) -> Prompt:
+    """A whole text fits: its last token is read, and none is written."""
+    prompt = tokenizer.raw(text, context_length + 1, param)
+    if not prompt.tokens:
+        raise InvalidRequest("The text is empty.", param)
+    if len(prompt.tokens) > context_length:
+        raise ContextLengthExceeded(len(prompt.tokens), context_length, param)
+    return prompt
 
 
 def prompt_of(raw: str | tuple[int, ...] | None, agreed: Terms, tokenizer: Tokenizer) -> Prompt:

@@ -14,6 +14,7 @@ from webapp.api import (
     audit,
     chat,
     completions,
+    embeddings,
     health,
     installed,
     log,
@@ -32,6 +33,7 @@ OPENAI_VERSION = "2020-10-01"
 blueprints = (
     chat.routes,
     completions.routes,
+    embeddings.routes,
     models.routes,
     requests.routes,
     health.routes,

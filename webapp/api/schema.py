@@ -29,7 +29,7 @@ _UNSUPPORTED = "unsupported_parameter"
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
 _SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
 
-B = TypeVar("B", bound="GenerationBody")
+B = TypeVar("B", bound="Wire")
 
 
 class Wire(BaseModel):

@@ -21,9 +21,9 @@ from webapp.engine.limits import Limits
 from webapp.engine.memory import size
 from webapp.engine.pool import Pool, requests
 from webapp.engine.publisher import Publisher
-from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled, Runner
+from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled, Runner
 from webapp.engine.scheduler import Scheduler
-from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
+from webapp.engine.sequence import End, Failed, Progress, Sequence, Token, Vector
 from webapp.engine.snapshot import Health, Snapshot
 from webapp.engine.timeouts import overdue
 from webapp.errors import EngineFailed, EngineStopped, HearthError, OutOfMemory, QueueFull
@@ -315,6 +315,9 @@ class Engine:
                 self._publisher.count_token()
             case Finished(sequence, reason):
                 self._end(sequence, reason)
+            case Embedded(sequence, vector):
+                sequence.outbox.put(Vector(vector))
+                self._end(sequence, "stop")
             case Broken(sequence, reason):
                 self._fail(sequence, EngineFailed(f"The answer could not be kept to its grammar: {reason}"))
             case Prefilled(sequence, done_tokens):

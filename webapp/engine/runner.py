@@ -43,7 +43,15 @@ class Broken:
     reason: str
 
 
-Output = Prefilled | Decoded | Finished | Broken
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A text as a vector of length 1; the runner has forgotten its sequence."""
+
+    sequence: Sequence
+    vector: list[float]
+
+
+Output = Prefilled | Decoded | Finished | Broken | Embedded
 
 
 class Runner(Protocol):

@@ -74,7 +74,7 @@ def follows(sequence: Sequence, batch: Seq[Sequence]) -> bool:
 
 
 def leads(other: Sequence, sequence: Sequence) -> bool:
-    if other.state != "prefill":
+    if other.state != "prefill" or other.embeds or sequence.embeds:
         return False
     return common_prefix(other.prompt.tokens, sequence.prompt.tokens) - other.cached_tokens >= SHARED_TOKENS
 

@@ -50,15 +50,21 @@ class Failed:
     error: HearthError
 
 
-Parcel = Progress | Token | End | Failed
+@dataclass(frozen=True, slots=True)
+class Vector:
+    values: list[float]
+
+
+Parcel = Progress | Token | Vector | End | Failed
 
 
 @dataclass(eq=False, slots=True)
 class Sequence:
     """A request inside the engine, from submit to its last token. Times are the engine clock's.
 
-    `length_is_ours`: nobody asked for `max_tokens`, so memory may shorten it. `ticket`: order of arrival. `timeouts`:
-    those it was admitted under. `refusal`: why there was no memory for it when it was last looked at.
+    One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for `max_tokens`, so
+    memory may shorten it. `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: why there
+    was no memory for it when it was last looked at.
     """
 
     id: str
@@ -69,6 +75,7 @@ class Sequence:
     eos_ids: frozenset[int]
     submitted: float
     length_is_ours: bool = False
+    embeds: bool = False
     constraint: Constraint | None = None
     outbox: SimpleQueue[Parcel] = field(default_factory=SimpleQueue)
     state: RequestState = "waiting"

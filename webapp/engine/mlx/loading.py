@@ -13,6 +13,7 @@ from mlx_lm.utils import dequantize_model, load_model
 
 from webapp.engine.mlx import device
 from webapp.engine.mlx.config import check_config, read_config
+from webapp.engine.mlx.embedder import pooling_of
 from webapp.engine.mlx.estimate import float32_bytes, stored_bytes
 from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.runner import MlxRunner
@@ -61,7 +62,7 @@ def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
     weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     kv_size = KvSize(network)
     mx.clear_cache()
-    yield MlxRunner(network, weights_bytes, kv_size)
+    yield MlxRunner(network, weights_bytes, kv_size, pooling_of(model.path))
 
 
 def evaluate(network: nn.Module) -> Iterator[None]:

@@ -17,10 +17,11 @@ from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from webapp.engine.mlx import device
+from webapp.engine.mlx.embedder import Embedder, Pooling
 from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
-from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled
+from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled
 from webapp.engine.sequence import Sequence
 
 # How many steps of prefill a burst of prompts may take before the first of them answers.
@@ -52,8 +53,9 @@ class PrefillSpeed:
 
 
 class MlxRunner:
-    def __init__(self, model: nn.Module, weights_bytes: int, kv_size: KvSize):
+    def __init__(self, model: nn.Module, weights_bytes: int, kv_size: KvSize, pooling: Pooling):
         self.weights_bytes = weights_bytes
+        self._pooling = pooling
         self._kv_size = kv_size
         self._model = model
         self._prefix_cache = PrefixCache()
@@ -70,12 +72,13 @@ class MlxRunner:
             completion_batch_size=MOST_DECODING,
             prefill_batch_size=MOST_PREFILLING,
         )
+        self._embedder = Embedder(self._model, self._pooling)
         self._sequences: dict[int, Sequence] = {}
         self._uids: dict[Sequence, int] = {}
         self._done_tokens: dict[Sequence, int] = {}
 
     def sequences(self) -> Seq[Sequence]:
-        return tuple(self._uids)
+        return (*self._uids, *self._embedder.sequences())
 
     @property
     def kv_bytes(self) -> int:
@@ -92,6 +95,9 @@ class MlxRunner:
         self._prefix_cache.trim(max_bytes)
 
     def admit(self, sequence: Sequence) -> None:
+        if sequence.embeds:
+            self._embedder.add(sequence)
+            return
         tokens = sequence.prompt.tokens
         layers, cached = self._prefix_cache.fetch(tokens)
         row = self._row(sequence)
@@ -125,6 +131,13 @@ class MlxRunner:
         decoding = len(self._uids) - len(prefilling)
         target_seconds = self._prefill_seconds(len(prefilling), decoding, stall_seconds)
         budget = min(prefill_tokens, self._prefill_speed.tokens_in(target_seconds))
+        outputs = self._generate(prefilling, decoding, budget, target_seconds) if self._uids else []
+        if self._embedder.sequences():
+            outputs += [Embedded(sequence, vector) for sequence, vector in self._embedder.step(budget)]
+        return outputs
+
+    def _generate(self, prefilling: Seq[Sequence], decoding: int, budget: int, target_seconds: float) -> list[Output]:
+        """One decode step and one chunk of prefill."""
         self._plan_prefill(prefilling, budget, BURST_STEPS if len(prefilling) > decoding else 1)
         started = time.perf_counter()
         with self._batch.stats() as stats:
@@ -199,6 +212,7 @@ class MlxRunner:
                 self._prefix_cache.store(tokens, layers[:-1])
 
     def cancel(self, sequence: Sequence) -> None:
+        self._embedder.cancel(sequence)
         uid = self._uids.get(sequence)
         if uid is None:
             return
@@ -214,6 +228,6 @@ class MlxRunner:
 
     def close(self) -> None:
         self._batch.close()
-        del self._model, self._batch
+        del self._model, self._batch, self._embedder
         self._prefix_cache.trim(0)
         device.release_memory()

@@ -1,0 +1,73 @@
+"""Texts to vectors: several sequences of one request, submitted as places free up."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from webapp.engine.sequence import Failed, Parcel, Progress, Sequence, Vector
+from webapp.generation import Embedding, Finish, Timing, Usage
+
+# One request's texts in the engine at a time, so that a long list does not fill everybody's queue.
+ABREAST = 32
+
+
+class EmbeddingWork:
+    """Iterate `events()` once for each text's vector, in order, then a Finish; `cancel()` from any thread."""
+
+    def __init__(self, sequences: list[Sequence], submit: Callable[[Sequence], None], cancel: Callable[[str], object]):
+        self._sequences = sequences
+        self._submit = submit
+        self._cancel = cancel
+        self._begun: deque[Sequence] = deque()
+        self._waiting = iter(sequences)
+        self._cancelled = False
+        self._go_on(ABREAST)
+
+    def _go_on(self, texts: int) -> None:
+        for sequence in islice(self._waiting, texts):
+            self._begun.append(sequence)
+            self._submit(sequence)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        for sequence in list(self._begun):
+            self._cancel(sequence.id)
+
+    def events(self) -> Iterator[Embedding | Finish]:
+        """Raises the HearthError of the first text that failed; the others are given up."""
+        admitted = None
+        try:
+            for index in range(len(self._sequences)):
+                parcels = _parcels(self._begun[0])
+                admitted = admitted or time.monotonic()
+                vector = next((each.values for each in parcels if isinstance(each, Vector)), None)
+                self._begun.popleft()
+                if vector is None or self._cancelled:
+                    yield self._finish(admitted, cancelled=True)
+                    return
+                yield Embedding(index, vector)
+                self._go_on(1)
+            yield self._finish(admitted, cancelled=False)
+        finally:
+            self.cancel()
+
+    def _finish(self, admitted: float | None, cancelled: bool) -> Finish:
+        began, now = self._sequences[0].submitted, time.monotonic()
+        tokens = sum(len(sequence.prompt.tokens) for sequence in self._sequences)
+        timing = Timing(queue_seconds=(admitted or now) - began, ttft_seconds=None, duration_seconds=now - began)
+        by = self._sequences[0].cancelled_by or "client"
+        return Finish("cancelled" if cancelled else "stop", Usage(tokens, 0), timing, by if cancelled else None)
+
+
+def _parcels(sequence: Sequence) -> Iterator[Parcel]:
+    """Up to the sequence's last; raises what it failed with."""
+    while True:
+        parcel = sequence.outbox.get()
+        if isinstance(parcel, Failed):
+            raise parcel.error
+        yield parcel
+        if not isinstance(parcel, Progress | Vector):
+            return
