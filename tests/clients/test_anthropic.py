@@ -153,6 +153,18 @@ def test_thinking_is_asked_of_the_template(client: Anthropic, hearth: Hearth, ki
     assert ask(client, hearth.models[0], thinking=thinking).content
 
 
+def test_a_schema_is_kept(client: Anthropic, model: str) -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
+    output: Any = {"format": {"type": "json_schema", "schema": schema}}
+    answer = ask(client, model, output_config=output, thinking={"type": "disabled"}, max_tokens=200)
+    assert json.loads(answer.content[0].text) in ({"n": 1}, {"n": 2}) and answer.stop_reason == "end_turn"
+    with pytest.raises(anthropic.BadRequestError, match="uniqueItems") as refusal:
+        wrong: Any = {"format": {"type": "json_schema", "schema": {"type": "array", "uniqueItems": True}}}
+        ask(client, model, output_config=wrong)
+    body: Any = refusal.value.body
+    assert body["error"]["param"].startswith("output_config.format.schema")
+
+
 def test_closing_a_stream_frees_its_place(client: Anthropic, hearth: Hearth, model: str) -> None:
     with client.messages.stream(**asking(model, max_tokens=3000)) as stream:
         next(iter(stream.text_stream))

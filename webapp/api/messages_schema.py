@@ -5,6 +5,7 @@ Thinking of earlier turns is dropped: templates of open models do not want it ba
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from webapp.api.schema import (
     shape_of,
 )
 from webapp.errors import InvalidRequest
-from webapp.generation import GenerationRequest, Message
+from webapp.generation import GenerationRequest, Grammar, Message
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -146,15 +147,14 @@ class Thinking(Wire):
     display: Literal["summarized", "omitted"] | None = None
 
 
-def _unsupported_format(value: object) -> object:
-    if value is not None:
-        raise PydanticCustomError(UNSUPPORTED, "A format of the output is not supported.")
-    return value
+class OutputFormat(Wire):
+    type: Literal["json_schema"]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
 
 
 class OutputConfig(Wire):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    format: Annotated[dict[str, Any] | None, BeforeValidator(_unsupported_format)] = None
+    format: OutputFormat | None = None
 
 
 class CountBody(Wire):
@@ -192,6 +192,13 @@ class MessagesBody(CountBody):
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
     @property
+    def grammar(self) -> Grammar | None:
+        if self.output_config is None or self.output_config.format is None:
+            return None
+        schema = self.output_config.format.schema_
+        return Grammar("JSON schema", json.dumps(schema), "output_config.format.schema")
+
+    @property
     def shows_thinking(self) -> bool:
         return self.thinking is None or self.thinking.display != "omitted"
 
@@ -205,6 +212,7 @@ class MessagesBody(CountBody):
             max_tokens=self.max_tokens,
             stop=tuple(self.stop_sequences or ()),
             template_options=self._template_options,
+            grammar=self.grammar,
         )
 
 
