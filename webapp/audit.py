@@ -56,13 +56,17 @@ Parcel = AuditRow | Flush | Retain | Stop
 
 
 class AuditLog:
-    """Construct, `start()`, `record()`. `settings` is asked for each row, and whenever rows are deleted."""
+    """Construct, `start()`, `record()`. `settings` is asked for each row, and whenever rows are deleted.
+
+    `observe` is told of every row, also of those that are lost.
+    """
 
     def __init__(
         self,
         database: Database,
         settings: Callable[[], Settings],
         *,
+        observe: Callable[[AuditRow], None] | None = None,
         clock: Callable[[], float] = time.time,
         retention_seconds: float = RETENTION_SECONDS,
         most_waiting: int = MOST_WAITING,
@@ -73,6 +77,7 @@ class AuditLog:
         self._lost_and_said = 0
         self._database = database
         self._settings = settings
+        self._observe = observe
         self._clock = clock
         self._retention_seconds = retention_seconds
         self._most_waiting = most_waiting
@@ -87,6 +92,8 @@ class AuditLog:
 
     def record(self, row: AuditRow, notes: Mapping[str, object] | None = None, content: Content | None = None) -> None:
         """Take a row; never waits. `notes` and as much of the content as the settings allow become its detail."""
+        if self._observe is not None:
+            self._observe(row)
         if self.waiting >= self._most_waiting:
             self._lose(1)
             return

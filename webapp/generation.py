@@ -156,12 +156,16 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Always the last event. A failure is raised from the stream instead. `cancelled_by`: see `Canceller`."""
+    """Always the last event. A failure is raised from the stream instead.
+
+    `cancelled_by`: see `Canceller`. `stop_string`: the one of the request's that ended the text.
+    """
 
     reason: FinishReason
     usage: Usage
     timing: Timing
     cancelled_by: Canceller | None = None
+    stop_string: str | None = None
 
 
 Event = Prefill | Text | Reasoning | Embedding | Finish

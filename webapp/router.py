@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
@@ -83,7 +85,7 @@ class Router:
             submitted=submitted,
         )
         machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None)
-        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning)
+        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning, request.stop)
         answer = Answer(sequence, splitter, stop=lambda: self._engine.cancel(request.id), clock=time.monotonic)
         self._engine.submit(sequence)
         return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
@@ -109,14 +111,32 @@ class Router:
         work = EmbeddingWork(sequences, self._engine.submit, self._engine.cancel)
         return Stream(work.events(), work.cancel, answered_by=target.model.id)
 
+    def render(self, request: GenerationRequest) -> Prompt:
+        """The prompt that the request's messages would become, however long it is."""
+        target = self.resolve(request.model)
+        agreed = terms(request, target, self._settings())
+        return self._backend.tokenizer(target.model).render(agreed.messages, agreed.template_options, sys.maxsize)
+
+    def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
+        """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""
+        return self._tokenizer(name).raw(text, sys.maxsize, param="input", special=special).tokens
+
+    def detokenize(self, name: str, tokens: Seq[int]) -> str:
+        """The text of tokens. Raises InvalidRequest for what is no token of the model."""
+        tokenizer = self._tokenizer(name)
+        return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, param="tokens").tokens)
+
     def cancel(self, request_id: str, by: Canceller) -> bool:
         """End a request wherever it is; False when there is none of that id."""
         return self._engine.cancel(request_id, by)
 
+    def _tokenizer(self, name: str) -> Tokenizer:
+        return self._backend.tokenizer(self.resolve(name).model)
+
 
 def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_length: int, param: str) -> Prompt:
     """A whole text fits: its last token is read, and none is written."""
-    prompt = tokenizer.raw(text, context_length + 1, param)
+    prompt = tokenizer.raw(text, context_length + 1, param=param)
     if not prompt.tokens:
         raise InvalidRequest("The text is empty.", param)
     if len(prompt.tokens) > context_length:

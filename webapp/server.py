@@ -19,6 +19,7 @@ from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
 from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
+from webapp.metrics import Metrics
 from webapp.profiles import Profiles
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Row, Settings
@@ -64,7 +65,8 @@ class Server:
         first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
         self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
-        self.audit = AuditLog(audit_store, lambda: self.settings.current)
+        self.metrics = Metrics(self.version, lambda: self.engine.snapshot)
+        self.audit = AuditLog(audit_store, lambda: self.settings.current, observe=self.metrics.observe)
         self.chats = Chats(self.store, self.router, self.audit)
         self.administration = Administration(self.settings, self.catalog, self.engine, self.profiles, self.audit)
         self.settings.on_change(self._apply)

@@ -36,7 +36,7 @@ class Letters:
 def splitter(stop: tuple[str, ...] = (), in_reasoning: bool = False) -> Splitter:
     transitions: dict[str, list[tuple[str, str | None]]] = {state: list(edges) for state, edges in THINKS.items()}
     transitions["normal"] += [(text, None) for text in stop]
-    return Splitter(Letters(), TextStateMachine(transitions), in_reasoning)
+    return Splitter(Letters(), TextStateMachine(transitions), in_reasoning, stop)
 
 
 @pytest.fixture
@@ -60,6 +60,23 @@ def test_events_come_in_order_and_end_with_finish(sequence: Sequence) -> None:
     assert texts == [Text("h"), Text("e"), Text("y")]
     assert isinstance(last, Finish)
     assert (last.reason, last.usage.prompt_tokens, last.usage.completion_tokens) == ("length", 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "which"),
+    [
+        ("one END two", ("two", "END"), "END"),
+        ("one ENEND", ("END",), "END"),
+        ("x\n\ny", ("\n", "\n\n"), "\n"),
+        ("abcd", ("cd", "bcd"), "bcd"),
+        ("<think>END</think>STOP", ("STOP", "END"), "STOP"),
+        ("one EN", ("END",), None),
+    ],
+)
+def test_the_stop_string_that_ended_it_is_named(
+    sequence: Sequence, text: str, stop: tuple[str, ...], which: str | None
+) -> None:
+    assert collect(events(sequence, text, splitter(stop))).finish.stop_string == which
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""JSON only: /v1 for any client of OpenAI's API, /api for whoever manages Hearth from a program.
+"""JSON only: /v1 for any client of OpenAI's or Anthropic's API, /api for whoever manages Hearth from a program.
 
 May know the server and what lies below it; never a page, a model's arrays or a table.
 """
@@ -18,14 +18,19 @@ from webapp.api import (
     health,
     installed,
     log,
+    messages,
+    metrics,
     models,
     pool,
     profiles,
     requests,
     settings,
+    tokens,
 )
+from webapp.api.current import request_id
 from webapp.api.errors import to_response
 from webapp.errors import HearthError
+from webapp.refusals import speaks_anthropic
 from webapp.refusals import wants_json as is_json_path
 
 OPENAI_VERSION = "2020-10-01"
@@ -34,9 +39,12 @@ blueprints = (
     chat.routes,
     completions.routes,
     embeddings.routes,
+    messages.routes,
+    tokens.routes,
     models.routes,
     requests.routes,
     health.routes,
+    metrics.routes,
     pool.routes,
     installed.routes,
     settings.routes,
@@ -76,4 +84,6 @@ def _add_headers(response: Response) -> Response:
         started = g.get("started", time.perf_counter())
         response.headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
         response.headers["openai-version"] = OPENAI_VERSION
+    if speaks_anthropic(request.path):
+        response.headers["request-id"] = request_id()
     return response

@@ -4,57 +4,74 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response
 
 from webapp.api.body import read_object
 from webapp.api.current import on_disconnect, request_id, server
-from webapp.api.log import RequestRecord, record
-from webapp.api.parameters import Refused, ignored_names, refuse_unsupported
-from webapp.api.schema import ChatBody, CompletionBody, validate
-from webapp.api.wire import ChatWire, CompletionWire, Wire, server_sent
-from webapp.generation import GenerationRequest
-from webapp.stream import collect
+from webapp.api.log import record
+from webapp.api.parameters import HARMLESS, Refused, ignored_names, refuse_unsupported
+from webapp.api.schema import ChatBody, CompletionBody, Wire, validate
+from webapp.api.wire import ChatWire, CompletionWire, server_sent
+from webapp.generation import Event, GenerationRequest
+from webapp.stream import Stream, collect
+
+B = TypeVar("B", bound=Wire)
 
 
 def answer(
     schema: type[ChatBody | CompletionBody], refused: tuple[Refused, ...], wire_type: type[ChatWire | CompletionWire]
 ) -> Response:
     """Read, check, generate, write."""
-    here = record()
-    here.generates = True
-    raw = read_object()
-    here.names(raw.get("model"))
-    refuse_unsupported(raw, refused)
-    body = validate(raw, schema)
+    record().generates = True
+    body = read(schema, refused)
     request = body.to_request(request_id())
-    here.trace.asks(request)
+    stream, events = begin(request)
     wire = wire_type(request.id, request.model, int(time.time()), body.include_usage)
-    response = _generate(request, wire, here, bool(body.stream), body.include_usage)
-    if ignored := ignored_names(body, refused):
-        here.trace.notes["ignored"] = ignored
-        response.headers["x-hearth-ignored"] = ignored
-    return response
+    if body.stream:
+        response = event_stream(server_sent(events, wire, body.include_usage), stream)
+    else:
+        response = json_response(wire.plain(collect(events)))
+    return tell_ignored(response, body, refused)
 
 
-def _generate(
-    request: GenerationRequest, wire: Wire, here: RequestRecord, streamed: bool, include_usage: bool
-) -> Response:
-    """The first event is awaited before the response is built, so early failures keep their status.
+def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
+    """The body, checked and typed; the record of the request learns the model's name first."""
+    raw = read_object()
+    record().names(raw.get("model"))
+    refuse_unsupported(raw, refused)
+    return validate(raw, schema)
+
+
+def begin(request: GenerationRequest) -> tuple[Stream, Iterator[Event]]:
+    """The first event is awaited before any response is built, so early failures keep their status.
 
     Whoever leaves closes the stream: the select loop sees it go, or the response is closed unread.
     """
+    here = record()
+    here.trace.asks(request)
     stream = server().router.generate(request)
     on_disconnect(stream.close)
     events = here.follow(stream)
-    events = chain((next(events),), events)
-    if not streamed:
-        return json_response(wire.plain(collect(events)))
-    body = server_sent(events, wire, include_usage)
+    return stream, chain((next(events),), events)
+
+
+def event_stream(body: Iterator[bytes], stream: Stream) -> Response:
     response = Response(body, content_type="text/event-stream; charset=utf-8", headers={"X-Accel-Buffering": "no"})
     response.call_on_close(stream.close)
+    return response
+
+
+def tell_ignored(
+    response: Response, body: Wire, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS
+) -> Response:
+    """Name the fields that nobody knows, to the client and in the audit."""
+    if ignored := ignored_names(body, refused, harmless):
+        record().trace.notes["ignored"] = ignored
+        response.headers["x-hearth-ignored"] = ignored
     return response
 
 

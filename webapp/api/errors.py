@@ -1,4 +1,4 @@
-"""Errors as OpenAI clients expect them: one table from class to status and type.
+"""Errors as OpenAI's clients expect them, and Anthropic's on its routes: one table from class to status and type.
 
 Statuses and headers decide whether a client tries again: 5xx and 429 are retried, unless
 `x-should-retry` says no.
@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from webapp.api.current import request_id
 from webapp.errors import (
     Conflict,
+    ContextLengthExceeded,
     EngineFailed,
     Forbidden,
     HearthError,
@@ -28,6 +29,7 @@ from webapp.errors import (
     TimedOut,
     Unavailable,
 )
+from webapp.refusals import as_anthropic, speaks_anthropic
 
 # The first class that fits wins.
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
@@ -66,6 +68,15 @@ def body_of(error: HearthError) -> dict[str, Any]:
     return body
 
 
+def anthropic_body_of(error: HearthError, request_id: str) -> dict[str, Any]:
+    """The same for Anthropic's clients."""
+    body = body_of(error)
+    if isinstance(error, ContextLengthExceeded):
+        # Agents look for these words: then they shorten the conversation and try again.
+        body["error"]["message"] = f"prompt is too long: {error.prompt_tokens} tokens > {error.context_length} maximum"
+    return as_anthropic(body, status_of(error), request_id)
+
+
 def status_of(error: HearthError) -> int:
     return _row(error)[0]
 
@@ -74,7 +85,9 @@ def to_response(error: Exception) -> Response:
     """Any exception as JSON. What is not ours says nothing but the request's id."""
     match error:
         case HearthError():
-            return _json(body_of(error), status_of(error), _headers(error))
+            anthropic = speaks_anthropic(request.path)
+            body = anthropic_body_of(error, request_id()) if anthropic else body_of(error)
+            return _json(body, status_of(error), _headers(error))
         case HTTPException():
             return _from_http(error)
         case _:
@@ -116,12 +129,16 @@ def _from_http(error: HTTPException) -> Response:
     if status in (404, 405):
         message = f"No such route: {request.method} {request.path}."
     headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
-    return _json(error_body(message, "invalid_request_error", code), status, headers)
+    return _json(_spoken(error_body(message, "invalid_request_error", code), status), status, headers)
+
+
+def _spoken(body: dict[str, Any], status: int) -> dict[str, Any]:
+    return as_anthropic(body, status, request_id()) if speaks_anthropic(request.path) else body
 
 
 def _internal(status: int) -> Response:
     message = f"Hearth failed on this request. Its log names the cause under {request_id()}."
-    return _json(error_body(message, "server_error", "internal_error"), status)
+    return _json(_spoken(error_body(message, "server_error", "internal_error"), status), status)
 
 
 def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:

@@ -81,9 +81,9 @@ def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...])
             )
 
 
-def ignored_names(body: BaseModel, refused: tuple[Refused, ...]) -> str:
+def ignored_names(body: BaseModel, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
     """The unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
-    known = HARMLESS | {parameter.name for parameter in refused}
+    known = harmless | {parameter.name for parameter in refused}
     names: list[str] = []
     for path in _extra_paths(body, known):
         if len(names) == _IGNORED_SHOWN:

@@ -25,7 +25,7 @@ MAX_GRAMMAR_CHARS = 100_000
 # pydantic repeats what it was given.
 LONGEST_REASON = 500
 MAX_OUTPUT_TOKENS = 2**31 - 1
-_UNSUPPORTED = "unsupported_parameter"
+UNSUPPORTED = "unsupported_parameter"
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
 _SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
 
@@ -38,13 +38,13 @@ class Wire(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
 
-def _shape(value: object) -> str:
+def shape_of(value: object) -> str:
     return "<list>" if isinstance(value, list) else "<text>"
 
 
 def _only_text(kind: object) -> object:
     if isinstance(kind, str) and kind in _UNSUPPORTED_PARTS:
-        raise PydanticCustomError(_UNSUPPORTED, "Content parts of type '{kind}' are not supported.", {"kind": kind})
+        raise PydanticCustomError(UNSUPPORTED, "Content parts of type '{kind}' are not supported.", {"kind": kind})
     return kind
 
 
@@ -53,7 +53,7 @@ def _only_one_prompt(prompt: object) -> object:
     if not (isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)):
         return prompt
     if len(prompt) > 1:
-        raise PydanticCustomError(_UNSUPPORTED, "Only one prompt per request is supported.")
+        raise PydanticCustomError(UNSUPPORTED, "Only one prompt per request is supported.")
     return prompt[0]
 
 
@@ -64,14 +64,14 @@ class TextPart(Wire):
 
 # The tags stand in angle brackets so that error paths can leave them out.
 Parts = Annotated[list[TextPart], Field(fail_fast=True), Tag("<list>")]
-Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(_shape)]
+Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True), Tag("<list>")]
-Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminator(_shape)]
+Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminator(shape_of)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<list>")]
 PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
-Prompt = Annotated[PromptText | TokenIds, Discriminator(_shape), BeforeValidator(_only_one_prompt)]
+Prompt = Annotated[PromptText | TokenIds, Discriminator(shape_of), BeforeValidator(_only_one_prompt)]
 TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
@@ -298,7 +298,7 @@ def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
         return _missing(param)
     if kind == "extra_forbidden":
         return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
-    if kind == _UNSUPPORTED:
+    if kind == UNSUPPORTED:
         return UnsupportedParameter(detail["msg"], param)
     code = "invalid_type" if kind.endswith("_type") else "invalid_value"
     return InvalidRequest(f"Invalid value for '{param}': {detail['msg'][:LONGEST_REASON]}.", param, code)

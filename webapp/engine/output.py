@@ -29,13 +29,17 @@ class TextMachine(Protocol):
 class Splitter:
     """Text of one answer, cut into reasoning and answer; holds back what may become a marker."""
 
-    def __init__(self, detokenizer: Detokenizer, machine: TextMachine, in_reasoning: bool):
+    def __init__(
+        self, detokenizer: Detokenizer, machine: TextMachine, in_reasoning: bool, stop_strings: tuple[str, ...] = ()
+    ):
         self._detokenizer = detokenizer
         self._machine = machine
+        self._stop_strings = stop_strings
         self._section: str | None = "reasoning" if in_reasoning else "normal"
         self._state = machine.make_state(self._section)
         self._after_marker = in_reasoning
         self.stopped = False
+        self.stop_string: str | None = None
 
     @property
     def in_reasoning(self) -> bool:
@@ -56,8 +60,12 @@ class Splitter:
 
     def _split(self, text: str) -> Iterator[Event]:
         if text and not self.stopped:
+            seen = self._state[3] + text  # what was held back lies in the state, and a marker in both
             self._state, segments = self._machine.split(self._state, text)
             self.stopped = self._state[0] is None
+            if self.stopped:
+                passed = seen.removesuffix(self._state[3])
+                self.stop_string = max(filter(passed.endswith, self._stop_strings), key=len, default=None)
             for name, piece in segments:
                 yield from self._events(name, piece)
 
@@ -122,4 +130,10 @@ class Answer:
             ttft_seconds=None if self._first_token is None else self._first_token - submitted,
             duration_seconds=self._clock() - submitted,
         )
-        return Finish(reason, usage, timing, sequence.cancelled_by if reason == "cancelled" else None)
+        return Finish(
+            reason,
+            usage,
+            timing,
+            cancelled_by=sequence.cancelled_by if reason == "cancelled" else None,
+            stop_string=self._splitter.stop_string,
+        )

@@ -72,10 +72,12 @@ class Tokenizer:
             in_reasoning=think is not None and text.rstrip().endswith(think),
         )
 
-    def raw(self, prompt: str | Seq[int], context_length: int, param: str = "prompt") -> Prompt:
+    def raw(
+        self, prompt: str | Seq[int], context_length: int, *, param: str = "prompt", special: bool = True
+    ) -> Prompt:
         """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(param)."""
         if isinstance(prompt, str):
-            return Prompt(tuple(self._encode(prompt, context_length, param, special=True)))
+            return Prompt(tuple(self._encode(prompt, context_length, param, special)))
         for index, token in enumerate(prompt):
             if not 0 <= token < self.vocabulary_size:
                 raise InvalidRequest(f"{token} is not a token of this model.", f"{param}[{index}]")

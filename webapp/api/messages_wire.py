@@ -1,0 +1,143 @@
+"""Events become Anthropic's JSON here: a stream of message events, or one message, which is their fold.
+
+Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from webapp.api.errors import anthropic_body_of
+from webapp.errors import HearthError
+from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Usage
+
+STOP_REASONS: dict[FinishReason, str] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "cancelled": "cancelled",
+}
+
+Kind = Literal["text", "thinking"]
+MessageEvent = dict[str, Any]
+
+
+class MessageWire:
+    """One answer as message events: each run of text or of thinking is a content block."""
+
+    def __init__(self, request_id: str, model: str, shows_thinking: bool):
+        self._request_id = request_id
+        self._id = f"msg_{request_id.removeprefix('req_')}"
+        self._model = model
+        self._shows_thinking = shows_thinking
+        self._started = False
+        self._block: Kind | None = None
+        self._index = -1
+
+    def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
+        """The whole body. A failure is its last event, and then there is no message_stop."""
+        try:
+            for event in events:
+                for said in self._say(event):
+                    yield server_sent(said["type"], said)
+        except HearthError as error:
+            yield server_sent("error", anthropic_body_of(error, self._request_id))
+
+    def plain(self, events: Iterable[Event]) -> dict[str, Any]:
+        return folded(said for event in events for said in self._say(event))
+
+    def _say(self, event: Event) -> Iterator[MessageEvent]:
+        if not self._started:
+            self._started = True
+            yield self._start(event)
+        match event:
+            case Prefill():
+                yield {"type": "ping"}
+            case Text():
+                yield from self._open("text")
+                yield self._delta({"type": "text_delta", "text": event.text})
+            case Reasoning():
+                yield from self._open("thinking")
+                if self._shows_thinking:
+                    yield self._delta({"type": "thinking_delta", "thinking": event.text})
+            case Finish():
+                yield from self._close()
+                yield self._end(event)
+                yield {"type": "message_stop"}
+
+    def _start(self, first: Event) -> MessageEvent:
+        """Its usage says what is known when a prompt is admitted: its length, and what of it was in the cache."""
+        usage = Usage(first.total_tokens, 0, first.done_tokens) if isinstance(first, Prefill) else Usage(0, 0)
+        message: MessageEvent = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": usage_to_wire(usage),
+        }
+        return {"type": "message_start", "message": message}
+
+    def _open(self, kind: Kind) -> Iterator[MessageEvent]:
+        if self._block == kind:
+            return
+        yield from self._close()
+        self._block = kind
+        self._index += 1
+        empty = {"type": "text", "text": ""} if kind == "text" else {"type": kind, "thinking": "", "signature": ""}
+        yield {"type": "content_block_start", "index": self._index, "content_block": empty}
+
+    def _close(self) -> Iterator[MessageEvent]:
+        """Nothing is signed here, but clients wait for a signature at the end of thinking."""
+        if self._block == "thinking":
+            yield self._delta({"type": "signature_delta", "signature": ""})
+        if self._block is not None:
+            yield {"type": "content_block_stop", "index": self._index}
+        self._block = None
+
+    def _delta(self, delta: dict[str, str]) -> MessageEvent:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+    def _end(self, finish: Finish) -> MessageEvent:
+        reason = "stop_sequence" if finish.stop_string is not None else STOP_REASONS[finish.reason]
+        return {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": finish.stop_string},
+            "usage": usage_to_wire(finish.usage),
+        }
+
+
+def folded(events: Iterable[MessageEvent]) -> dict[str, Any]:
+    """The message that a client makes of its events."""
+    message: dict[str, Any] = {}
+    for event in events:
+        match event["type"]:
+            case "message_start":
+                message = event["message"]
+            case "content_block_start":
+                message["content"].append(event["content_block"])
+            case "content_block_delta":
+                _, (name, piece) = event["delta"].items()
+                message["content"][event["index"]][name] += piece
+            case "message_delta":
+                message |= {**event["delta"], "usage": event["usage"]}
+    return message
+
+
+def usage_to_wire(usage: Usage) -> dict[str, object]:
+    """Anthropic counts what was in the cache beside the input, not within it."""
+    return {
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+    }
+
+
+def server_sent(name: str, body: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
