@@ -35,7 +35,7 @@ def main(arguments: Seq[str] | None = None) -> int:
 
 def give_back_library_path() -> None:
     """The packaged program finds its own libraries first; a browser or systemctl that it starts must not find them."""
-    if getattr(sys, "frozen", False) and sys.platform == "linux":
+    if paths.PACKAGED and sys.platform == "linux":
         before = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
         os.environ.pop("LD_LIBRARY_PATH", None)
         if before:

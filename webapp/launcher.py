@@ -23,7 +23,7 @@ from urllib.error import URLError
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
 
 from webapp.instance import Instance, Running
-from webapp.paths import DataDir
+from webapp.paths import PACKAGED, DataDir
 from webapp.tickets import Tickets
 
 READY_SECONDS = 30.0
@@ -110,7 +110,7 @@ def start_log(data: DataDir) -> Path:
 
 def program() -> list[str]:
     """The command that is this program."""
-    if getattr(sys, "frozen", False):
+    if PACKAGED:
         return [sys.executable]
     return [sys.executable, "-P", "-m", "webapp"]  # -P: a folder named webapp where someone stands is not it
 

@@ -14,6 +14,8 @@ ROOT = Path(getattr(sys, "_MEIPASS", Path(__file__).resolve().parent.parent))
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
 BUNDLED_MODELS = ROOT / "models"
+PACKAGED = bool(getattr(sys, "frozen", False))
+PAPERS = ROOT / ("licences" if PACKAGED else "docs")  # the bill of materials and everybody's licences
 REMEDY = "Change its permissions, or name another folder with --data-dir."
 
 

@@ -18,12 +18,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from webapp import crash
+from webapp.accounts import others
 from webapp.app import create_app
 from webapp.errors import HearthError
 from webapp.guards import LOOPBACK_HOSTS, Guards
 from webapp.instance import Instance, Running
 from webapp.launcher import open_page
-from webapp.paths import DataDir
+from webapp.paths import PACKAGED, DataDir
 from webapp.refusals import OnRefusal, tell_nobody
 from webapp.server import Options, Server
 from webapp.settings import Settings
@@ -78,8 +79,7 @@ def serve(
         return PORT_TAKEN_STATUS
     bell = SignalBell()
     server.restart = bell.ask_restart
-    if report:
-        log.warning("Hearth ended without stopping; what is known stands in %s", report)
+    tell_of_the_start(server, report)
     server.start()
     host, port = web.address
     instance.publish(host, port, server.id)
@@ -93,6 +93,19 @@ def serve(
     server.close()
     instance.release()
     leave(0, again=bell.restart_asked)
+
+
+def tell_of_the_start(server: Server, report: Path | None) -> None:
+    """Notices for the pages: of a crash, and at the very first start of who else might open them."""
+    if report:
+        log.warning("Hearth ended without stopping; what is known stands in %s", report)
+        server.notices.add(f"Hearth ended unexpectedly. What is known of it stands in {report}.")
+    if server.sessions.first_start and server.settings.current.sign_in == "off" and (people := others()):
+        names = ", ".join([*people[:3], "…"] if people[3:] else people)
+        server.notices.add(
+            f"Others have accounts on this computer ({names}) and could open these pages. "
+            "Settings, “Sign-in on this computer”, keeps them yours."
+        )
 
 
 class PortTaken(Exception):
@@ -201,6 +214,6 @@ def leave(status: int, again: bool = False) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if again:
-        arguments = sys.argv[1:] if getattr(sys, "frozen", False) else sys.orig_argv[1:]
+        arguments = sys.argv[1:] if PACKAGED else sys.orig_argv[1:]
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "HEARTH_NO_BROWSER": "1"})
     os._exit(status)

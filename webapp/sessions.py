@@ -20,6 +20,7 @@ _COOKIE = re.compile(r"(?P<issued>\d{1,12})\.(?P<nonce>[0-9a-f]{16})\.(?P<seal>[
 
 class Sessions:
     def __init__(self, key_file: Path):
+        self.first_start = not key_file.exists()
         self._key = _key_in(key_file)
         # Browsers send cookies to every port of a host: two Hearths must not overwrite each other's.
         self.cookie_name = f"hearth-{hashlib.sha256(self._key).hexdigest()[:8]}"

@@ -4,6 +4,7 @@ from flask import Flask, Response
 
 from webapp.errors import SignInRequired
 from webapp.pages import frame, live, words
+from webapp.pages.about import blueprint as about_pages
 from webapp.pages.activity import blueprint as activity_pages
 from webapp.pages.chat import blueprint as chat_pages
 from webapp.pages.frame import surroundings, wants_partial
@@ -15,7 +16,7 @@ from webapp.pages.signin import blueprint as signin_pages
 
 __all__ = ["blueprints", "register", "to_response"]
 
-blueprints = (chat_pages, model_pages, profile_pages, activity_pages, settings_pages, signin_pages)
+blueprints = (chat_pages, model_pages, profile_pages, activity_pages, settings_pages, about_pages, signin_pages)
 
 
 def register(app: Flask) -> None:
