@@ -26,5 +26,7 @@ browser:
 test: check browser
 	$(BIN)/pytest
 
+# The fixed seed keeps the order of sets, and with it the files, the same from build to build.
 app: install
-	$(BIN)/pyinstaller --noconfirm --log-level WARN build.spec
+	PYTHONHASHSEED=1 $(BIN)/pyinstaller --noconfirm --log-level ERROR build.spec
+	$(BIN)/python -m tools.package.report

@@ -155,6 +155,15 @@ def test_threads() -> None:
     loop.join(10)
 
 
+def test_sign_in(hearth: Hearth) -> None:
+    save(hearth, sign_in="on")
+    with httpx.Client(base_url=hearth.base_url) as stranger:
+        assert stranger.get("/api/settings").status_code == stranger.get("/chat").status_code == 401
+        assert stranger.get("/sign-in", params={"ticket": hearth.server.tickets.issue()}).status_code == 200
+        assert stranger.get("/api/settings").status_code == stranger.get("/chat").status_code == 200
+    assert httpx.get(f"{hearth.base_url}/v1/models").status_code == 200
+
+
 # Pool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from webapp.__main__ import is_on, parser
 from webapp.instance import Instance, Running
+from webapp.wsgi import WebServer
 
 
 @pytest.fixture
@@ -39,11 +42,22 @@ def test_hearth_alone_opens_the_browser_on_a_server_that_is_starting(starting: I
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
     browser.chmod(0o700)
+    web = WebServer(says_it_is("abc"), "127.0.0.1", 0)
+    threading.Thread(target=web.run, daemon=True).start()
     door = hearth("--data-dir", str(tmp_path), BROWSER=str(browser))
     time.sleep(0.5)
-    starting.publish("127.0.0.1", 4711)
+    starting.publish(*web.address, "abc")
     assert door.wait(20) == 0
-    assert (tmp_path / "opened").read_text() == "http://127.0.0.1:4711\n"
+    assert (tmp_path / "opened").read_text() == f"http://127.0.0.1:{web.address[1]}\n"
+    web.stop(0)
+
+
+def says_it_is(id: str) -> Any:
+    def answer(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"status": "healthy", "instance": id}).encode()]
+
+    return answer
 
 
 def test_stop_waits_for_a_server_that_is_starting(tmp_path: Path) -> None:

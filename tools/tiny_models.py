@@ -155,8 +155,61 @@ def lfm2(size: Size, context_length: int) -> dict[str, Any]:
     }
 
 
+def qwen2(size: Size, context_length: int) -> dict[str, Any]:
+    """Biases on queries, keys and values."""
+    return qwen3(size, context_length) | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+
+
+def olmo2(size: Size, context_length: int) -> dict[str, Any]:
+    """Norms behind attention and behind the feed-forward part."""
+    return qwen3(size, context_length) | {"architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2"}
+
+
+def granite(size: Size, context_length: int) -> dict[str, Any]:
+    """Scales of its own everywhere."""
+    return qwen3(size, context_length) | {
+        "architectures": ["GraniteForCausalLM"],
+        "model_type": "granite",
+        "logits_scaling": 1.0,
+        "attention_multiplier": size.head_dim**-0.5,
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "attention_bias": False,
+        "mlp_bias": False,
+    }
+
+
+def phi3(size: Size, context_length: int) -> dict[str, Any]:
+    """One matrix for queries, keys and values."""
+    return qwen3(size, context_length) | {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3"}
+
+
+def mixtral(size: Size, context_length: int) -> dict[str, Any]:
+    """Four experts, two of them at a time."""
+    return qwen3(size, context_length) | {
+        "architectures": ["MixtralForCausalLM"],
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    }
+
+
 ARCHITECTURES: Mapping[str, Callable[[Size, int], dict[str, Any]]] = MappingProxyType(
-    {"qwen3": qwen3, "llama": llama, "gemma3_text": gemma3_text, "mamba2": mamba2, "lfm2": lfm2}
+    {
+        each.__name__: each
+        for each in (
+            qwen3,
+            llama,
+            gemma3_text,
+            mamba2,
+            lfm2,
+            qwen2,
+            olmo2,
+            granite,
+            phi3,
+            mixtral,
+        )
+    }
 )
 
 

@@ -1,21 +1,22 @@
-"""The door: the command line. `hearth` alone opens the browser on the running server, or starts one."""
+"""The door: the command line. `hearth` alone is the launcher: the page of the running server, or of one it starts."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
-import webbrowser
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
 
 from webapp import __version__, paths
 from webapp.instance import STARTING_SECONDS, Instance, Running
+from webapp.launcher import CannotLaunch, launch, program, tell, visit
 from webapp.settings import option_name, table
+from webapp.tickets import Tickets
 
 STOP_PATIENCE_SECONDS = 20.0
 GB = 1e9
@@ -23,20 +24,35 @@ OFF = ("", "0", "false", "no", "off")
 
 
 def main(arguments: Seq[str] | None = None) -> int:
+    give_back_library_path()
     args = parser().parse_args(arguments)
-    return int(args.run(args))
+    try:
+        return int(args.run(args))
+    except paths.CannotUse as problem:
+        tell(str(problem), browser=args.run is open_hearth and not is_on("HEARTH_NO_BROWSER"))
+        return 1
+
+
+def give_back_library_path() -> None:
+    """The packaged program finds its own libraries first; a browser or systemctl that it starts must not find them."""
+    if paths.PACKAGED and sys.platform == "linux":
+        before = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
+        os.environ.pop("LD_LIBRARY_PATH", None)
+        if before:
+            os.environ["LD_LIBRARY_PATH"] = before
 
 
 def parser() -> argparse.ArgumentParser:
     """Every option has an environment twin: --data-dir is HEARTH_DATA_DIR."""
     top = argparse.ArgumentParser(prog="hearth", description="A local LLM server and its chat, on one port.")
     add_folders(top)
-    top.set_defaults(run=open_hearth, strict_port=False, no_browser=False)
+    top.set_defaults(run=open_hearth, strict_port=False)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the server in this terminal")
     serve.add_argument("--strict-port", action="store_true", help="exit with status 98 when the port is taken")
     serve.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    serve.add_argument("--detached", action="store_true", help="once ready, write to the log file only")
     add_folders(serve)
     add_settings(serve)
     serve.set_defaults(run=serve_here)
@@ -44,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     for name, run, text, options in (
         ("stop", stop, "stop the running server; answers get ten seconds to finish", (add_data_dir,)),
         ("status", status, "what the running server does", (add_data_dir, add_json)),
+        ("sign-in", sign_in, "print a link that signs a browser in, once", (add_data_dir,)),
+        ("selftest", run_selftest, "try everything that an answer needs", (add_folders, add_json)),
         ("list", list_models, "the installed models", (add_models_dir, add_json)),
         ("version", version, "print the version", (add_json,)),
         ("bench", run_bench, "measure a running server", (add_data_dir, add_bench_options)),
@@ -52,6 +70,10 @@ def parser() -> argparse.ArgumentParser:
         for add in options:
             add(command)
         command.set_defaults(run=run)
+    service = commands.add_parser("service", help="start Hearth at login, or no longer")
+    service.add_argument("action", choices=("install", "uninstall"))
+    add_folders(service)
+    service.set_defaults(run=run_service)
     return top
 
 
@@ -114,12 +136,21 @@ def find_running(args: argparse.Namespace) -> Running | None:
 
 
 def open_hearth(args: argparse.Namespace) -> int:
-    running = Instance(data_dir(args).run).running(STARTING_SECONDS)
-    if running is None:
-        return serve_here(args)
-    if not is_on("HEARTH_NO_BROWSER"):
-        webbrowser.open(running.url)
+    browser = not is_on("HEARTH_NO_BROWSER")
+    try:
+        url = launch(data_dir(args), folder_options(args), browser=browser)
+    except CannotLaunch as problem:
+        tell(str(problem), browser=browser)
+        return 1
+    print(f"Hearth is at {url}")
     return 0
+
+
+def folder_options(args: argparse.Namespace) -> list[str]:
+    """The folders as options for another process of this program, whatever its working folder is."""
+    named = getattr(args, "data_dir", None)
+    options = ["--data-dir", str(named.expanduser().resolve())] if named else []
+    return options + [part for folder in models_dirs(args) for part in ("--models-dir", str(folder))]
 
 
 def serve_here(args: argparse.Namespace) -> int:
@@ -132,6 +163,7 @@ def serve_here(args: argparse.Namespace) -> int:
         overrides,
         strict_port=args.strict_port or is_on("HEARTH_STRICT_PORT"),
         browser=not (args.no_browser or is_on("HEARTH_NO_BROWSER")),
+        detached=args.detached,
     )
 
 
@@ -155,7 +187,8 @@ def status(args: argparse.Namespace) -> int:
     running = find_running(args)
     if running is None:
         return 1
-    engine, pool = fetch(running, "/v1/health"), fetch(running, "/api/pool")
+    tickets = Tickets(data_dir(args).run)
+    engine, pool = fetch(running, tickets, "/v1/health"), fetch(running, tickets, "/api/pool")
     if args.json:
         print(json.dumps({"url": running.url, "pid": running.pid, "engine": engine, "pool": pool}))
         return 0
@@ -168,16 +201,39 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
-def fetch(running: Running, path: str) -> dict[str, Any]:
+def fetch(running: Running, tickets: Tickets, path: str) -> dict[str, Any]:
     """A JSON answer of the running server; also of one that says it is not well."""
     try:
-        with urlopen(running.url + path, timeout=5) as reply:
+        with visit(running, tickets).open(running.url + path, timeout=5) as reply:
             return dict(json.load(reply))
     except URLError as error:
         body = getattr(error, "fp", None)
         if body is None:
             raise SystemExit(f"Hearth does not answer at {running.url}: {error.reason}") from error
         return dict(json.load(body))
+
+
+def sign_in(args: argparse.Namespace) -> int:
+    running = find_running(args)
+    if running is None:
+        return 1
+    print(Tickets(data_dir(args).run).link(running.url))
+    return 0
+
+
+def run_selftest(args: argparse.Namespace) -> int:
+    from webapp.selftest import run
+    from webapp.serving import leave
+
+    leave(run(data_dir(args), as_json=args.json))
+
+
+def run_service(args: argparse.Namespace) -> int:
+    from webapp.login_start import install, uninstall
+
+    if args.action == "uninstall":
+        return uninstall()
+    return install([*program(), "serve", "--no-browser", "--detached", *folder_options(args)], data_dir(args).logs)
 
 
 def list_models(args: argparse.Namespace) -> int:
@@ -208,4 +264,5 @@ def run_bench(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    multiprocessing.freeze_support()
     sys.exit(main())

@@ -6,6 +6,7 @@ HearthError
 │ ├ InvalidFields
 │ └ UnsupportedParameter
 ├ NotAuthenticated
+│ └ SignInRequired
 ├ Forbidden
 ├ ModelNotFound
 ├ ProfileNotFound
@@ -73,6 +74,15 @@ class UnsupportedParameter(InvalidRequest):
 
 class NotAuthenticated(HearthError):
     code = "invalid_api_key"
+
+
+class SignInRequired(NotAuthenticated):
+    """Sign-in on this computer is on, and the request carries no sign of it."""
+
+    code = "sign_in_required"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in first: open Hearth again, or follow the link that `hearth sign-in` prints.")
 
 
 class Forbidden(HearthError):

@@ -23,6 +23,7 @@ class Running:
     pid: int
     host: str
     port: int
+    id: str = ""  # also said at /health: what answers there is what wrote this
 
     @property
     def url(self) -> str:
@@ -37,6 +38,7 @@ class Instance:
         self._lock = run / "lock"
         self._address = run / "server.json"
         self._held: TextIO | None = None
+        self.left_behind: Running | None = None  # by a server that ended without releasing; known once acquired
 
     def acquire(self, patience_seconds: float = 1.0) -> bool:
         """Become the server of this folder; False when another one is.
@@ -48,6 +50,7 @@ class Instance:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
+        self.left_behind = self._published()
         self._address.unlink(missing_ok=True)
         return True
 
@@ -66,10 +69,10 @@ class Instance:
             self._held.close()
             self._held = None
 
-    def publish(self, host: str, port: int) -> None:
+    def publish(self, host: str, port: int, id: str = "") -> None:
         """Say where we answer; whole or not at all."""
         draft = self._address.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(Running(os.getpid(), host, port))), "utf-8")
+        draft.write_text(json.dumps(asdict(Running(os.getpid(), host, port, id))), "utf-8")
         draft.chmod(0o600)
         draft.replace(self._address)
 

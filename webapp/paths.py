@@ -14,6 +14,13 @@ ROOT = Path(getattr(sys, "_MEIPASS", Path(__file__).resolve().parent.parent))
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
 BUNDLED_MODELS = ROOT / "models"
+PACKAGED = bool(getattr(sys, "frozen", False))
+PAPERS = ROOT / ("licences" if PACKAGED else "docs")  # the bill of materials and everybody's licences
+REMEDY = "Change its permissions, or name another folder with --data-dir."
+
+
+class CannotUse(Exception):
+    """A folder that Hearth needs and may not use, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class DataDir:
 
     @classmethod
     def at(cls, path: Path | None) -> DataDir:
-        """The folder at `path`, or the platform's own when None; made when missing."""
+        """The folder at `path`, or the platform's own when None; made when missing. Raises CannotUse."""
         if path is None:
             root = Path(platformdirs.user_data_dir("Hearth", appauthor=False))
             logs = Path(platformdirs.user_log_dir("Hearth", appauthor=False))
@@ -33,8 +40,13 @@ class DataDir:
             root = path.expanduser().resolve()
             logs = root / "logs"
         for folder in (root, logs, root / "run", root / "backups"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_private(folder)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make_private(folder)
+            except OSError as error:
+                raise CannotUse(f"Hearth cannot keep its files in {folder}: {error.strerror}. {REMEDY}") from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise CannotUse(f"Hearth may not write in {folder}. {REMEDY}")
         return cls(root, logs)
 
     @property
@@ -48,6 +60,10 @@ class DataDir:
     @property
     def backups(self) -> Path:
         return self.root / "backups"
+
+    @property
+    def session_key(self) -> Path:
+        return self.root / "sign-in.key"
 
     @property
     def run(self) -> Path:

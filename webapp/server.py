@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from webapp.engine.pool import Pool
 from webapp.metrics import Metrics
 from webapp.profiles import Profiles
 from webapp.router import Router
+from webapp.sessions import Sessions
 from webapp.settings import LayeredSettings, Row, Settings
 from webapp.store.backups import Backups
 from webapp.store.database import Database
@@ -29,6 +31,7 @@ from webapp.store.notices import Notices
 from webapp.store.profiles import ProfileStore
 from webapp.store.schema import AUDIT, MIGRATIONS
 from webapp.store.settings import SettingsStore
+from webapp.tickets import Tickets
 
 MB = 1_000_000
 OBEYING_SECONDS = 2.0
@@ -51,6 +54,10 @@ class Server:
     def __init__(self, options: Options, data: paths.DataDir):
         self.draining = False
         self.restart: Callable[[], None] | None = None  # set by whoever can
+        self.id = secrets.token_hex(8)
+        self.data = data
+        self.tickets = Tickets(data.run)
+        self.sessions = Sessions(data.session_key)
         self.store = Database(data.database, MIGRATIONS, data.backups)
         audit_store = Database(data.audit_database, AUDIT, data.backups)
         self.backups = Backups(data.database, data.backups)

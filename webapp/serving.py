@@ -10,18 +10,21 @@ import signal
 import socket
 import sys
 import threading
-import webbrowser
 from collections.abc import Callable, Mapping
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
 
+from webapp import crash
+from webapp.accounts import others
 from webapp.app import create_app
 from webapp.errors import HearthError
 from webapp.guards import LOOPBACK_HOSTS, Guards
 from webapp.instance import Instance, Running
-from webapp.paths import DataDir
+from webapp.launcher import open_page
+from webapp.paths import PACKAGED, DataDir
 from webapp.refusals import OnRefusal, tell_nobody
 from webapp.server import Options, Server
 from webapp.settings import Settings
@@ -41,16 +44,25 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 def serve(
-    data: DataDir, models_dirs: tuple[Path, ...], overrides: Mapping[str, object], *, strict_port: bool, browser: bool
+    data: DataDir,
+    models_dirs: tuple[Path, ...],
+    overrides: Mapping[str, object],
+    *,
+    strict_port: bool,
+    browser: bool,
+    detached: bool,
 ) -> int:
-    """Serve until a signal; returns the exit status when it cannot start."""
+    """Serve until a signal; returns the exit status when it cannot start. Detached: once ready, write to the log."""
     os.umask(0o077)  # whatever is written from here on, rotated logs and the database's journals too, is the owner's
     instance = Instance(data.run)
     if not instance.acquire():
         running = instance.running()
         print(f"Hearth is already running{f' at {running.url}' if running else ''}.", file=sys.stderr)
         return 1
+    report = crash.report(data.logs, instance.left_behind) if instance.left_behind else None
+    crash.watch(data.logs)
     write_logs(data)
+    sys.excepthook = log_failure
     threading.excepthook = log_thread_failure
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
@@ -67,18 +79,33 @@ def serve(
         return PORT_TAKEN_STATUS
     bell = SignalBell()
     server.restart = bell.ask_restart
+    tell_of_the_start(server, report)
     server.start()
     host, port = web.address
-    instance.publish(host, port)
-    url = Running(os.getpid(), host, port).url
-    print(f"Hearth is ready at {url}", flush=True)
+    instance.publish(host, port, server.id)
+    running = Running(os.getpid(), host, port, server.id)
+    print(f"Hearth is ready at {running.url}", flush=True)
+    if detached:
+        fall_silent()
     if browser:
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        threading.Thread(target=open_page, args=(data, running), daemon=True).start()
     run_until_signalled(server, web, bell)
     server.close()
     instance.release()
     leave(0, again=bell.restart_asked)
-    return 0
+
+
+def tell_of_the_start(server: Server, report: Path | None) -> None:
+    """Notices for the pages: of a crash, and at the very first start of who else might open them."""
+    if report:
+        log.warning("Hearth ended without stopping; what is known stands in %s", report)
+        server.notices.add(f"Hearth ended unexpectedly. What is known of it stands in {report}.")
+    if server.sessions.first_start and server.settings.current.sign_in == "off" and (people := others()):
+        names = ", ".join([*people[:3], "…"] if people[3:] else people)
+        server.notices.add(
+            f"Others have accounts on this computer ({names}) and could open these pages. "
+            "Settings, “Sign-in on this computer”, keeps them yours."
+        )
 
 
 class PortTaken(Exception):
@@ -157,13 +184,28 @@ def write_logs(data: DataDir) -> None:
     logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
 
 
+def fall_silent() -> None:
+    """The file that took our words while we started would grow for ever."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, RotatingFileHandler):
+            logging.getLogger().removeHandler(handler)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def log_failure(kind: type[BaseException], failure: BaseException, where: TracebackType | None) -> None:
+    log.critical("Hearth ends", exc_info=(kind, failure, where))
+
+
 def log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     """A thread that dies says so in the log, not only on a terminal that may not be there."""
     cause = failure.exc_value or failure.exc_type()
     log.error("thread %s died", failure.thread.name if failure.thread else "?", exc_info=cause)
 
 
-def leave(status: int, again: bool = False) -> None:
+def leave(status: int, again: bool = False) -> NoReturn:
     """End, or become the same program anew, without the interpreter's own exit: MLX's threads would abort it.
 
     Seen with mlx 0.32. The page that asked for a restart is still open, so no other is opened.
@@ -172,6 +214,6 @@ def leave(status: int, again: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     if again:
-        arguments = sys.argv[1:] if getattr(sys, "frozen", False) else sys.orig_argv[1:]
+        arguments = sys.argv[1:] if PACKAGED else sys.orig_argv[1:]
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "HEARTH_NO_BROWSER": "1"})
     os._exit(status)

@@ -79,6 +79,13 @@ class Settings:
     log_level: str = choice(
         "info", ("debug", "info", "warning", "error"), "Server", "Log level", "The least serious messages logged."
     )
+    sign_in: str = choice(
+        "off",
+        ("off", "on"),
+        "Server",
+        "Sign-in on this computer",
+        "Pages only for the person who started Hearth, where a computer has several accounts. /v1 is as before.",
+    )
     max_waiting: int = integer(
         256, (0, 10_000), "Server", "Queue length", "Requests that may wait; more are refused.", unit="requests"
     )

@@ -13,7 +13,8 @@ routes = Blueprint("health", __name__)
 @routes.get("/health")
 def program_health() -> Response:
     reason = "Hearth is stopping: running answers are being finished." if server().draining else None
-    return _report("hearth", reason)
+    sign_in = server().settings.current.sign_in == "on"
+    return _report("hearth", reason, instance=server().id, sign_in=sign_in)
 
 
 @routes.get("/v1/health")
@@ -23,7 +24,7 @@ def engine_health() -> Response:
     return _report("mlx_server", reason, device=backend.device, blas=backend.blas)
 
 
-def _report(app: str, reason: str | None, **more: str) -> Response:
+def _report(app: str, reason: str | None, **more: object) -> Response:
     body = {"status": "unhealthy" if reason else "healthy", "app": app, "version": server().version, **more}
     if reason is None:
         return json_response(body)

@@ -55,6 +55,11 @@ class Catalog:
             raise ModelNotFound("", ())
         return models[0]
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where models are looked for, besides the bundled ones."""
+        return (*self._models_dirs, self._hub_cache)
+
     def _look(self) -> tuple[InstalledModel, ...]:
         found: dict[str, InstalledModel] = {}
         for folder in self._models_dirs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,14 @@ class Backend:
     def start(self) -> None:
         """Import everything now, on a thread of its own."""
         threading.Thread(target=self._open, name="import-mlx", daemon=True).start()
+
+    def wait(self, patience_seconds: float) -> None:
+        """Until MLX is here. Raises what importing it raised, and TimeoutError."""
+        opening = ThreadPoolExecutor(1, "wait-mlx")
+        try:
+            opening.submit(self._open).result(patience_seconds)
+        finally:
+            opening.shutdown(wait=False)
 
     def _open(self) -> tuple[MlxLoader, Tokenizers]:
         with self._lock:

@@ -11,6 +11,7 @@ from flask import Flask
 from flask_sock import Sock
 
 from webapp.pages.frame import server
+from webapp.pages.signin import admitted
 from webapp.pages.tab import Tab
 
 COALESCE_SECONDS = 0.045
@@ -19,6 +20,7 @@ STATUS_SECONDS = 0.5
 BREATHERS = 4
 PING_SECONDS = 25
 LONGEST_MESSAGE_BYTES = 64 * 1024
+SERVICE_RESTARTS = 1012
 
 
 class WakingEvent(threading.Event):
@@ -53,7 +55,7 @@ def live(socket: Any) -> None:
     tab = Tab(server())
     with server().chats.watch() as watch:
         socket.event.also = watch.wake
-        while True:
+        while admitted():
             while (message := socket.receive(timeout=0)) is not None:
                 tab.hear(message)
                 watch.chat_id = tab.chat_id
@@ -62,3 +64,5 @@ def live(socket: Any) -> None:
                 socket.send(news)
             time.sleep(max(COALESCE_SECONDS, BREATHERS * (time.monotonic() - began)))
             watch.wait(STATUS_SECONDS)
+    # Sign-in was switched on meanwhile: the tab of whoever has signed in comes back by itself.
+    socket.close(SERVICE_RESTARTS)

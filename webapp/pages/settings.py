@@ -10,6 +10,7 @@ from flask import Response, make_response, render_template, request
 
 from webapp.errors import InvalidRequest, Unavailable
 from webapp.pages.frame import PAGE, room, server, wants_partial
+from webapp.pages.signin import admit
 from webapp.settings import InvalidSettings, Row
 
 blueprint = room("settings")
@@ -35,7 +36,9 @@ def save() -> Response:
         return _form(typed, error.errors)
     except InvalidRequest as error:
         return _form(typed, {error.param or "": str(error)})
-    return _form({}, {}, saved=tuple(changed), effects=effects)
+    response = _form({}, {}, saved=tuple(changed), effects=effects)
+    # Who switches sign-in on stays signed in.
+    return admit(response) if "sign_in" in changed else response
 
 
 @blueprint.post("/settings/restart")

@@ -36,3 +36,12 @@ def release_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
         if trim is not None:
             trim(0)
+
+
+def multiply(size: int = 256) -> str:
+    """One product of matrices of whole numbers, which float32 holds exactly. Raises RuntimeError when it is wrong."""
+    ramp = mx.arange(size, dtype=mx.float32) % 7
+    left, right = mx.broadcast_to(ramp[:, None], (size, size)), mx.broadcast_to(ramp[None, :], (size, size))
+    if not mx.array_equal(left @ right, size * left * right).item():
+        raise RuntimeError(f"a product of {size} × {size} numbers came out wrong")
+    return f"{size} × {size} product on {name()}"

@@ -1,0 +1,149 @@
+"""The launcher: one server however many clicks, found by what it says of itself, and plain words when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.test_instance import says_it_is
+from tests.wsgi.conftest import eventually
+from webapp import launcher
+from webapp.instance import Instance, Running
+from webapp.launcher import CannotLaunch, launch, ours, tell
+from webapp.paths import CannotUse, DataDir
+from webapp.wsgi import WebServer
+
+PROGRAM = (sys.executable, "-m", "webapp")
+
+
+def hearth(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "HEARTH_NO_BROWSER": "1", "HEARTH_PORT": "0", **environ}
+    return subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[DataDir]:
+    """A data folder whose server, if there is one, is stopped at the end."""
+    data = DataDir.at(tmp_path / "data")
+    yield data
+    assert Instance(data.run).stop(20)
+
+
+def words(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_ten_launches_at_once_start_one_server(data: DataDir) -> None:
+    clicks = [hearth("--data-dir", str(data.root)) for _ in range(10)]
+    ends = [words(click) for click in clicks]
+    running = Instance(data.run).running()
+    assert running is not None
+    assert ends == [(0, f"Hearth is at {running.url}\n", "")] * 10
+    assert httpx.get(f"{running.url}/health").json()["instance"] == running.id
+    # Its log knows of one start only, and it does not belong to any of those who asked for it.
+    assert os.getsid(running.pid) == running.pid
+    assert running.pid not in [click.pid for click in clicks]
+
+
+def test_a_killed_server_is_replaced_and_its_end_is_told(data: DataDir) -> None:
+    assert words(hearth("--data-dir", str(data.root)))[0] == 0
+    first = Instance(data.run).running()
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    assert eventually(lambda: not Instance(data.run).held())
+    assert words(hearth("--data-dir", str(data.root)))[0] == 0
+    second = Instance(data.run).running()
+    assert second is not None and second.id != first.id
+    (report,) = data.logs.glob("crash-*.txt")
+    assert f"process {first.pid}, ended without stopping" in report.read_text()
+    assert report.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_reused_process_id_is_left_alone(data: DataDir) -> None:
+    """The address of a dead server names a process that is somebody else's now; no lock, no signal."""
+    bystander = subprocess.Popen(["sleep", "60"])
+    stale = {"pid": bystander.pid, "host": "127.0.0.1", "port": 9, "id": "gone"}
+    (data.run / "server.json").write_text(json.dumps(stale))
+    assert ours(Instance(data.run)) is None
+    assert words(hearth("stop", "--data-dir", str(data.root)))[1] == "Hearth is not running.\n"
+    assert words(hearth("--data-dir", str(data.root)))[0] == 0
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+
+
+def test_whatever_else_answers_there_is_not_it(tmp_path: Path) -> None:
+    data = DataDir.at(tmp_path)
+    holder = Instance(data.run)
+    assert holder.acquire()
+    stranger = WebServer(says_it_is("somebody else"), "127.0.0.1", 0)
+    threading.Thread(target=stranger.run, daemon=True).start()
+    holder.publish(*stranger.address, "abc")
+    assert ours(Instance(data.run)) is None
+    holder.publish(*stranger.address, "somebody else")
+    assert ours(Instance(data.run)) is not None
+    holder.release()
+    stranger.stop(0)
+
+
+def test_a_server_that_gives_up_is_quoted(data: DataDir) -> None:
+    status, out, err = words(hearth("--data-dir", str(data.root), HEARTH_MAX_MODELS="many"))
+    assert (status, out) == (1, "")
+    assert "HEARTH_MAX_MODELS must be a whole number" in err
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, _, err = words(hearth("--data-dir", str(tmp_path / "file")))
+    assert status == 1
+    assert str(tmp_path / "file") in err and "--data-dir" in err
+    with pytest.raises(CannotUse, match="cannot keep its files"):
+        DataDir.at(tmp_path / "file")
+
+
+def test_translocation_is_explained(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sys, "executable", "/private/var/folders/x/AppTranslocation/1-2/d/Hearth.app/Contents/MacOS/hearth"
+    )
+    with pytest.raises(CannotLaunch, match="Applications folder"):
+        launch(data, [], browser=False)
+
+
+def test_without_a_terminal_the_words_stand_on_a_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(launcher.webbrowser, "open", opened.append)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tell("No <place> for it.", browser=True)
+    (page,) = tmp_path.iterdir()
+    assert opened == [page.as_uri()]
+    assert "No &lt;place&gt; for it." in page.read_text()
+
+
+def test_an_open_hearth_is_found_fast(data: DataDir) -> None:
+    assert words(hearth("--data-dir", str(data.root)))[0] == 0
+    began = time.monotonic()
+    assert words(hearth("--data-dir", str(data.root)))[0] == 0
+    assert time.monotonic() - began < 3  # 0.2 s when nothing else runs
+
+
+def test_proxies_are_not_asked_for_this_machine(data: DataDir) -> None:
+    proxy: dict[str, Any] = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    assert words(hearth("--data-dir", str(data.root), **proxy))[0] == 0
+
+
+def test_an_address_without_an_id_is_nobodys() -> None:
+    assert Running(1, "127.0.0.1", 80).id == ""

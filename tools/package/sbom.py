@@ -1,0 +1,146 @@
+"""What is inside: a bill of materials (CycloneDX) and everybody's licence, from what is installed here.
+
+python -m tools.package.sbom        writes docs/sbom.json and docs/third-party-licences.txt
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from webapp import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+VENDORED = {"htmx.org": "4.0.1"}
+# Optional needs of libraries that the program does without.
+LEFT_OUT = ("hf_xet", "greenlet")
+LICENCE_NAMES = ("licen", "copying", "notice")
+CLASSIFIER = "License :: OSI Approved :: "
+LINE = "=" * 100
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A library inside the program; `purl` is how scanners name it."""
+
+    name: str
+    version: str
+    licence: str
+    purl: str
+    texts: tuple[str, ...]
+
+
+def write(folder: Path) -> None:
+    """`sbom.json` and `third-party-licences.txt`, the same bytes for the same libraries."""
+    parts = list(inside())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sbom.json").write_text(json.dumps(bill(parts), indent=1) + "\n", "utf-8")
+    (folder / "third-party-licences.txt").write_text(texts(parts), "utf-8")
+
+
+def inside() -> Iterator[Part]:
+    """Python, what the program needs in turn, and what is vendored."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    yield Part("python", python, "PSF-2.0", f"pkg:generic/python@{python}", tuple(_python_licence()))
+    for name in sorted(needed("hearth") - {"hearth", *map(_plain, LEFT_OUT)}):
+        found = distribution(name)
+        purl = f"pkg:pypi/{name}@{found.version}"
+        yield Part(name, found.version, _licence(found), purl, tuple(_licence_texts(found)))
+    text = (ROOT / "static" / "vendor" / "htmx.LICENSE").read_text("utf-8")
+    for name, version in VENDORED.items():
+        yield Part(name, version, "0BSD", f"pkg:npm/{name}@{version}", (text,))
+
+
+def needed(root: str) -> set[str]:
+    """The names of `root` and of all it needs on this machine, without extras nobody asked for."""
+    found: set[tuple[str, frozenset[str]]] = set()
+    asked = [(root, frozenset[str]())]
+    while asked:
+        name, extras = asked.pop()
+        if (name, extras) in found:
+            continue
+        found.add((name, extras))
+        for line in distribution(name).requires or ():
+            need = Requirement(line)
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                asked.append((_plain(need.name), frozenset(need.extras)))
+    return {name for name, _ in found}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _licence(found: Distribution) -> str:
+    """As the library says it: the expression, else the classifiers, else the first line of the free text."""
+    about = found.metadata
+    if expression := about.get("License-Expression"):
+        return expression
+    said = [line.removeprefix(CLASSIFIER) for line in about.get_all("Classifier") or () if line.startswith(CLASSIFIER)]
+    if said:
+        return " OR ".join(said)
+    return (about.get("License") or "see its text").strip().splitlines()[0]
+
+
+def _licence_texts(found: Distribution) -> Iterator[str]:
+    """The licence files a wheel brought, whole."""
+    for file in sorted(found.files or (), key=str):
+        if file.suffix in ("", ".txt", ".md", ".rst") and any(word in file.name.lower() for word in LICENCE_NAMES):
+            path = Path(str(file.locate()))
+            if path.is_file():
+                yield path.read_text("utf-8", errors="replace").strip()
+
+
+def _python_licence() -> Iterator[str]:
+    for place in (Path(sysconfig.get_path("stdlib")), Path(sys.base_prefix)):
+        for name in ("LICENSE.txt", "LICENSE"):
+            if (place / name).is_file():
+                yield (place / name).read_text("utf-8").strip()
+                return
+
+
+def bill(parts: list[Part]) -> dict[str, object]:
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "name": "hearth",
+                "version": __version__,
+                "licenses": [{"expression": "Apache-2.0"}],
+            }
+        },
+        "components": [
+            {
+                "type": "library",
+                "name": part.name,
+                "version": part.version,
+                "purl": part.purl,
+                "licenses": [{"license": {"name": part.licence}}],
+            }
+            for part in parts
+        ],
+    }
+
+
+def texts(parts: list[Part]) -> str:
+    """Every licence under the name of its library; one that brings no file is told by its name alone."""
+    chapters = []
+    for part in parts:
+        body = "\n\n".join(part.texts) or f"Its package brings no text of its licence: {part.licence}."
+        chapters.append(f"{LINE}\n{part.name} {part.version}: {part.licence}\n{LINE}\n\n{body}\n")
+    return "\n".join(chapters)
+
+
+if __name__ == "__main__":
+    write(DOCS)

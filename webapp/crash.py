@@ -1,0 +1,52 @@
+"""What is left of a server that ended without stopping: a report in the log folder, for the next start to point to.
+
+Native tracebacks name functions and lines, the log never holds prompts or keys, so a report may be passed on.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import platform
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from webapp import __version__
+from webapp.instance import Running
+
+LOG_LINES = 60
+KEPT = 5
+
+
+def watch(logs: Path) -> None:
+    """From here on, a fault that Python cannot catch writes its traceback."""
+    faulthandler.enable(_fault(logs).open("w"))
+
+
+def report(logs: Path, left: Running) -> Path:
+    """Write down what is known of the end of the server that left its address behind."""
+    path = logs / time.strftime("crash-%Y%m%d-%H%M%S.txt")
+    fault = _text(_fault(logs)).strip() or "No traceback: it was killed from outside, or the computer went down."
+    lines = deque(_text(logs / "hearth.log").splitlines(), LOG_LINES)
+    about = f"Hearth {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    path.write_text(
+        f"Hearth at {left.url}, process {left.pid}, ended without stopping.\n{about}\nProgram: {sys.executable}\n\n"
+        f"Traceback\n\n{fault}\n\nThe last lines of the log\n\n" + "\n".join(lines) + "\n",
+        "utf-8",
+    )
+    path.chmod(0o600)
+    for old in sorted(logs.glob("crash-*.txt"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def _fault(logs: Path) -> Path:
+    return logs / "fault.log"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,160 @@
+"""What a double click does: the page of the running server is open, or of one that was started; then this process ends.
+
+Knows the server only as a process: its lock, its address and what it says of itself. Imports nothing heavy, as a click
+on a running Hearth must open the page at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import html
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
+
+from webapp.instance import Instance, Running
+from webapp.paths import PACKAGED, DataDir
+from webapp.tickets import Tickets
+
+READY_SECONDS = 30.0
+ANSWER_SECONDS = 2.0
+TRANSLOCATED = "/AppTranslocation/"
+MOVE_IT = (
+    "macOS runs Hearth from a temporary place, because it was opened where it was downloaded. "
+    "Move Hearth to the Applications folder with the Finder, then open it again."
+)
+
+
+class CannotLaunch(Exception):
+    """Why no page opens, and what to do, in words for people."""
+
+
+def launch(data: DataDir, serve_arguments: Sequence[str], *, browser: bool) -> str:
+    """Open the page, and return its address. Raises CannotLaunch."""
+    if TRANSLOCATED in sys.executable:
+        raise CannotLaunch(MOVE_IT)
+    instance = Instance(data.run)
+    running = ours(instance)
+    if running is None:
+        with launching_alone(data.run):
+            running = awaited(data, instance, serve_arguments)
+    if browser:
+        open_page(data, running)
+    return running.url
+
+
+def ours(instance: Instance) -> Running | None:
+    """The server of this data folder, if it is there and answers for itself: no other that listens at its address."""
+    running = instance.running()
+    return running if running is not None and health(running).get("instance") == running.id else None
+
+
+def health(running: Running) -> Mapping[str, Any]:
+    """What answers there says of itself; nothing when nothing sensible does."""
+    try:
+        # Not through a proxy: the address is this machine.
+        with build_opener(ProxyHandler({})).open(f"{running.url}/health", timeout=ANSWER_SECONDS) as reply:
+            said = json.load(reply)
+    except (URLError, OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+@contextmanager
+def launching_alone(run: Path) -> Iterator[None]:
+    """Of launches at the same time one starts the server, and the others wait and find it."""
+    with os.fdopen(os.open(run / "launch", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def awaited(data: DataDir, instance: Instance, serve_arguments: Sequence[str]) -> Running:
+    """The server when it answers: one that is starting already, or else one that is started here."""
+    server: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if running := ours(instance):
+            return running
+        if not instance.held():
+            if server is None:
+                server = start(data, serve_arguments)
+            elif server.poll() is not None:
+                raise CannotLaunch(last_words(data) or f"Hearth ended at once; {data.logs} may say why.")
+        time.sleep(0.03)
+    raise CannotLaunch(f"Hearth does not answer after {READY_SECONDS:.0f} seconds; {data.logs} may say why.")
+
+
+def start(data: DataDir, serve_arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A server of its own session, which outlives this process."""
+    command = [*program(), "serve", "--detached", "--no-browser", *serve_arguments]
+    with os.fdopen(os.open(start_log(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
+            cwd="/", env={**os.environ, "PYINSTALLER_RESET_ENVIRONMENT": "1"},
+        )  # fmt: skip
+
+
+def start_log(data: DataDir) -> Path:
+    return data.logs / "start.log"
+
+
+def program() -> list[str]:
+    """The command that is this program."""
+    if PACKAGED:
+        return [sys.executable]
+    return [sys.executable, "-P", "-m", "webapp"]  # -P: a folder named webapp where someone stands is not it
+
+
+def last_words(data: DataDir) -> str:
+    """What the server said before it gave up: its last line is meant for people."""
+    lines = start_log(data).read_text("utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def visit(running: Running, tickets: Tickets) -> OpenerDirector:
+    """What asks a server for its pages: not through a proxy, and signed in if need be."""
+    opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
+    if health(running).get("sign_in"):
+        opener.open(tickets.link(running.url), timeout=ANSWER_SECONDS).close()
+    return opener
+
+
+def open_page(data: DataDir, running: Running) -> None:
+    """In the person's browser. With sign-in on, by way of a file that only they can read: see `Tickets.page`."""
+    address = running.url
+    if health(running).get("sign_in"):
+        address = Tickets(data.run).page(running.url).as_uri()
+    webbrowser.open(address)
+
+
+def tell(problem: str, *, browser: bool) -> None:
+    """In the terminal; on a page, when nobody sees a terminal."""
+    print(problem, file=sys.stderr)
+    if not browser or sys.stderr is None or sys.stderr.isatty():
+        return
+    descriptor, name = tempfile.mkstemp(".html", "hearth-")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as page:
+        page.write(PROBLEM.replace("PROBLEM", html.escape(problem)))
+    webbrowser.open(Path(name).as_uri())
+
+
+PROBLEM = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width"><title>Hearth did not start</title>
+<style>
+:root { font: 16px/1.55 system-ui, sans-serif }
+:root { background: light-dark(#faf6ef, #1e1a17); color: light-dark(#2b2520, #f1eae0) }
+body { max-width: 34rem; margin: 18vh auto; padding: 0 24px } h1 { font-size: 22px }
+</style>
+<h1>Hearth did not start</h1><p>PROBLEM</p></html>
+"""
