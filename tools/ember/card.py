@@ -29,7 +29,7 @@ and no other model took part. The run is seeded (seed {seed}); another processor
 
 The weights do not start all at random: four attention heads begin set up to copy what they read before
 (`tools/ember/start.py` says how and why). The first steps are repeated random tokens, and everything is trained.
-Three courses follow one another, each from the saved weights of the one before. For the stored weights, the lessons
+The courses follow one another, each from the saved weights of the one before. For the stored weights, the lessons
 grew on the way: the first course had whole answers and one tool call in a conversation, and the third has more
 phrasings of tool calls, names and facts than the second. A new run has today's lessons from the start.
 
