@@ -31,7 +31,7 @@ def answer(
     body = validate(raw, schema)
     request = body.to_request(request_id())
     here.trace.asks(request)
-    wire = wire_type(request.id, request.model, int(time.time()), body.include_usage)
+    wire = wire_type(request, int(time.time()), body.include_usage)
     response = _generate(request, wire, here, bool(body.stream), body.include_usage)
     if ignored := ignored_names(body, refused):
         here.trace.notes["ignored"] = ignored
