@@ -13,7 +13,8 @@ from pydantic import Discriminator, Field, Tag
 from webapp.api.answer import json_response, read, tell_ignored
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
-from webapp.api.schema import PromptText, TokenIds, Wire
+from webapp.api.schema import PromptText, TokenIds
+from webapp.api.strict import Wire
 from webapp.errors import InvalidRequest
 from webapp.generation import Embedding, EmbeddingRequest
 
