@@ -36,7 +36,7 @@ class Letters:
 def splitter(stop: tuple[str, ...] = (), in_reasoning: bool = False) -> Splitter:
     transitions: dict[str, list[tuple[str, str | None]]] = {state: list(edges) for state, edges in THINKS.items()}
     transitions["normal"] += [(text, None) for text in stop]
-    return Splitter(Letters(), TextStateMachine(transitions), in_reasoning, stop)
+    return Splitter(Letters(), TextStateMachine(transitions), in_reasoning, stop_strings=stop)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""JSON only: /v1 for any client of OpenAI's or Anthropic's API, /api for whoever manages Hearth from a program.
+"""/v1 for any client of OpenAI's or Anthropic's API, /api for whoever manages Hearth from a program.
 
-May know the server and what lies below it; never a page, a model's arrays or a table.
+JSON only, but for the page that describes it. May know the server and what lies below it; never a model's arrays or
+a table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from webapp.api import (
     audit,
     chat,
     completions,
+    docs,
     embeddings,
     health,
     installed,
@@ -41,6 +43,7 @@ blueprints = (
     embeddings.routes,
     messages.routes,
     tokens.routes,
+    docs.routes,
     models.routes,
     requests.routes,
     health.routes,

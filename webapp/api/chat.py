@@ -14,4 +14,5 @@ routes = Blueprint("chat", __name__, url_prefix="/v1")
 
 @routes.post("/chat/completions")
 def complete_chat() -> Response:
+    """An answer to a conversation, plain or streamed."""
     return answer(ChatBody, REFUSED_BY_CHAT, ChatWire)

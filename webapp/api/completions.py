@@ -14,4 +14,5 @@ routes = Blueprint("completions", __name__, url_prefix="/v1")
 
 @routes.post("/completions")
 def complete_text() -> Response:
+    """Text that goes on from a prompt, without a chat template."""
     return answer(CompletionBody, REFUSED_BY_COMPLETIONS, CompletionWire)

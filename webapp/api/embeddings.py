@@ -10,12 +10,10 @@ from typing import Annotated, Literal
 from flask import Blueprint, Response
 from pydantic import Discriminator, Field, Tag
 
-from webapp.api.answer import json_response
-from webapp.api.body import read_object
+from webapp.api.answer import json_response, read, tell_ignored
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
-from webapp.api.parameters import ignored_names
-from webapp.api.schema import PromptText, TokenIds, validate
+from webapp.api.schema import PromptText, TokenIds
 from webapp.api.strict import Wire
 from webapp.errors import InvalidRequest
 from webapp.generation import Embedding, EmbeddingRequest
@@ -58,11 +56,10 @@ class EmbeddingBody(Wire):
 
 @routes.post("/embeddings")
 def embed() -> Response:
+    """A vector for each text."""
     here = record()
     here.generates = True
-    raw = read_object()
-    here.names(raw.get("model"))
-    body = validate(raw, EmbeddingBody)
+    body = read(EmbeddingBody, ())
     stream = server().router.embed(EmbeddingRequest(request_id(), body.model, body.texts))
     on_disconnect(stream.close)
     vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
@@ -71,10 +68,7 @@ def embed() -> Response:
     rows = [_to_wire(index, _cut(vector, body.dimensions), body) for index, vector in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     response = json_response({"object": "list", "data": rows, "model": body.model, "usage": usage})
-    if ignored := ignored_names(body, ()):
-        here.trace.notes["ignored"] = ignored
-        response.headers["x-hearth-ignored"] = ignored
-    return response
+    return tell_ignored(response, body, ())
 
 
 def _cut(vector: list[float], dimensions: int | None) -> list[float]:

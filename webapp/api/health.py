@@ -12,6 +12,7 @@ routes = Blueprint("health", __name__)
 
 @routes.get("/health")
 def program_health() -> Response:
+    """Whether the program serves."""
     reason = "Hearth is stopping: running answers are being finished." if server().draining else None
     sign_in = server().settings.current.sign_in == "on"
     return _report("hearth", reason, instance=server().id, sign_in=sign_in)
@@ -19,6 +20,7 @@ def program_health() -> Response:
 
 @routes.get("/v1/health")
 def engine_health() -> Response:
+    """Whether the engine steps."""
     health, backend = server().engine.health(), server().backend
     reason = None if health.ok else health.reason or "The engine does not step."
     return _report("mlx_server", reason, device=backend.device, blas=backend.blas)

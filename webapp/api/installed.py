@@ -16,6 +16,7 @@ routes = Blueprint("installed", __name__, url_prefix="/api/models")
 
 @routes.get("")
 def list_installed() -> Response:
+    """What is installed."""
     known = {model.id: model for model in server().engine.snapshot.models}
     pinned = server().settings.current.pinned
     rows = [
@@ -45,6 +46,7 @@ def load_model() -> Response:
 
 @routes.post("/unload")
 def unload_model() -> Response:
+    """Once its requests are through."""
     model_id = _named()
     effect = server().administration.unload(API, model_id)
     state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")

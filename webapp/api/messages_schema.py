@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
 
 from webapp.api.schema import MAX_MESSAGES, MAX_STOP_STRINGS, StopString, TokenLimit, shape_of
-from webapp.api.strict import UNSUPPORTED, Wire
+from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
 from webapp.generation import GenerationRequest, Grammar, Message
 
@@ -63,9 +62,7 @@ def _known(*kinds: str) -> BeforeValidator:
     def refuse_others(block: object) -> object:
         kind = block.get("type") if isinstance(block, dict) else None
         if isinstance(kind, str) and kind not in kinds:
-            raise PydanticCustomError(
-                UNSUPPORTED, "Content blocks of type '{kind}' are not supported here.", {"kind": kind[:64]}
-            )
+            raise unsupported("Content blocks of type '{kind}' are not supported here.", kind=kind[:64])
         return block
 
     return BeforeValidator(refuse_others)

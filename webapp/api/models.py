@@ -13,12 +13,14 @@ routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
 @routes.get("")
 def list_models() -> Response:
+    """Everyone who answers: profiles, then installed models."""
     states = _states()
     return json_response({"object": "list", "data": [_to_wire(target, states) for target in server().router.targets()]})
 
 
 @routes.get("/<path:model_id>")
 def show_model(model_id: str) -> Response:
+    """One of them. Ids may contain slashes."""
     return json_response(_to_wire(server().router.resolve(model_id), _states()))
 
 

@@ -14,6 +14,7 @@ routes = Blueprint("pool", __name__, url_prefix="/api/pool")
 
 @routes.get("")
 def show_pool() -> Response:
+    """What is loaded, running and waiting."""
     snapshot = asdict(server().engine.snapshot)
     del snapshot["speeds"]  # for the chart of the page
     return json_response(snapshot)

@@ -15,16 +15,19 @@ routes = Blueprint("profiles", __name__, url_prefix="/api/profiles")
 
 @routes.get("")
 def list_profiles() -> Response:
+    """Every profile."""
     return json_response({"profiles": [_to_wire(profile) for profile in server().profiles.current.values()]})
 
 
 @routes.post("")
 def create_profile() -> Response:
+    """A new profile."""
     return json_response(_to_wire(server().administration.create_profile(API, read_object())), 201)
 
 
 @routes.get("/<path:name>")
 def show_profile(name: str) -> Response:
+    """One profile."""
     profile = server().profiles.find(name)
     if profile is None:
         raise ProfileNotFound(name)
@@ -39,6 +42,7 @@ def replace_profile(name: str) -> Response:
 
 @routes.delete("/<path:name>")
 def delete_profile(name: str) -> Response:
+    """Its model stays."""
     return json_response({"deleted": server().administration.delete_profile(API, name).name})
 
 

@@ -13,6 +13,7 @@ routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
 
 @routes.post("/<request_id>/cancel")
 def cancel_request(request_id: str) -> Response:
+    """End a request of another connection."""
     if server().router.cancel(request_id, "api"):
         return json_response({"id": request_id, "cancelled": True})
     message = f"No running or waiting request has the id '{request_id}'."

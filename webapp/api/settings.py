@@ -18,6 +18,7 @@ routes = Blueprint("settings", __name__, url_prefix="/api/settings")
 
 @routes.get("")
 def show_settings() -> Response:
+    """Every setting with its value, where that comes from, and its limits."""
     return json_response({"settings": _shown()})
 
 
@@ -30,11 +31,13 @@ def save_settings() -> Response:
 
 @routes.get("/pool")
 def show_pool_settings() -> Response:
+    """The settings of the pool alone."""
     return json_response({"settings": _shown(POOL)})
 
 
 @routes.put("/pool")
 def save_pool_settings() -> Response:
+    """The same for the settings of the pool."""
     values = read_object()
     if strangers := values.keys() - _shown(POOL).keys():
         raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
