@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,18 @@ from webapp.errors import (
     QueueFull,
     TimedOut,
 )
-from webapp.generation import Canceller, Event, Finish, FinishReason, GenerationRequest, Text, Timing, Usage
+from webapp.generation import (
+    Canceller,
+    Event,
+    Finish,
+    FinishReason,
+    GenerationRequest,
+    Text,
+    Timing,
+    Tool,
+    ToolCall,
+    Usage,
+)
 from webapp.stream import Stream
 from webapp.trace import Trace
 
@@ -81,3 +93,21 @@ def test_endless_names_are_cut() -> None:
     trace.model = "y" * 5000
     row = trace.row("refused", "unknown_url")
     assert len(row.endpoint) == len(row.model or "") == 200
+
+
+def test_calls_are_kept_whole_and_what_was_no_call_is_noted() -> None:
+    pieces = (
+        ToolCall(0, "call_a", "f"),
+        ToolCall(0, arguments="{"),
+        ToolCall(0, arguments="}"),
+        ToolCall(1, "call_b", "g"),
+    )
+    trace = followed(*pieces, replace(finish("tool_calls"), unparsed_calls=2))
+    assert trace.notes == {"tool_call": "unparsed"}
+    assert trace.content and trace.content.tool_calls == (
+        {"id": "call_a", "name": "f", "arguments": "{}"},
+        {"id": "call_b", "name": "g", "arguments": ""},
+    )
+    assert followed(finish("stop")).notes == {}
+    trace.asks(GenerationRequest("req_1", "m", tools=(Tool("f"),)))
+    assert trace.content and trace.content.request["tools"]

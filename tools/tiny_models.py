@@ -29,11 +29,21 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 
 CHAT_TEMPLATE = """\
+{%- if tools %}
+{{- '<|im_start|>system\\n' }}
+{%- for tool in tools %}
+{{- tool | tojson + '\\n' }}
+{%- endfor %}
+{{- '<|im_end|>\\n' }}
+{%- endif %}
 {%- for message in messages %}
 {{- '<|im_start|>' + ('system' if message.role == 'developer' else message.role) + '\\n' }}
 {{- message.content if message.content is string else '' }}
 {%- for call in message.tool_calls or [] %}
-{{- '\\n<tool_call>\\n' + (call.function or call) | tojson + '\\n</tool_call>' }}
+{%- set tool_call = call.function or call %}
+{{- '\\n<tool_call>\\n{"name": "' + tool_call.name + '", "arguments": ' }}
+{{- tool_call.arguments if tool_call.arguments is string else tool_call.arguments | tojson }}
+{{- '}\\n</tool_call>' }}
 {%- endfor %}
 {{- '<|im_end|>\\n' }}
 {%- endfor %}

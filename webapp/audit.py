@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from queue import Empty, SimpleQueue
 
 from webapp.refusals import Refusal
@@ -267,7 +267,7 @@ def kept_of(content: Content | None, how: str) -> dict[str, object]:
     """As much of the content as the setting `audit_content` allows."""
     if content is None or how == "none":
         return {}
-    said = {"request": content.request, "answer": content.answer, "reasoning": content.reasoning}
+    said = {field.name: getattr(content, field.name) for field in fields(content)}
     return {name: value if how == "full" else hash_of(value) for name, value in said.items() if value}
 
 

@@ -1,6 +1,6 @@
 """The vocabulary between everything that generates and everything that shows.
 
-A request goes down as a frozen `GenerationRequest`; events come up: `Prefill`, `Text`, `Reasoning`,
+A request goes down as a frozen `GenerationRequest`; events come up: `Prefill`, `Text`, `Reasoning`, `ToolCall`,
 then exactly one `Finish`. Nothing in here knows JSON, HTML or MLX.
 """
 
@@ -26,6 +26,24 @@ class Message:
     name: str | None = None
     tool_call_id: str | None = None
     tool_calls: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, object] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model may, must or must not call; with a `name` it must call just this function."""
+
+    mode: Literal["auto", "none", "required"] = "auto"
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,14 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
     grammar: Grammar | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+
+    @property
+    def offered_tools(self) -> tuple[Tool, ...]:
+        """Those the model hears of: with the choice "none" it hears of none, and nothing it writes is a call."""
+        return () if self.tool_choice.mode == "none" else self.tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +181,24 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A piece of a call. The first of an `index` has its `id` and `name`; the `arguments` of all, joined, are JSON.
+
+    A stream has all pieces of a call before the next one's; folded, a call is one piece.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Always the last event. A failure is raised from the stream instead.
 
     `cancelled_by`: see `Canceller`. `stop_string`: the one of the request's that ended the text.
+    `unparsed_calls`: how often the model began a call that was none; what it wrote is in the text.
     """
 
     reason: FinishReason
@@ -166,9 +206,10 @@ class Finish:
     timing: Timing
     cancelled_by: Canceller | None = None
     stop_string: str | None = None
+    unparsed_calls: int = 0
 
 
-Event = Prefill | Text | Reasoning | Embedding | Finish
+Event = Prefill | Text | Reasoning | ToolCall | Embedding | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +219,4 @@ class Completion:
     text: str
     reasoning: str
     finish: Finish
+    tool_calls: tuple[ToolCall, ...] = ()

@@ -15,6 +15,7 @@ from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.output import Answer, Splitter
 from webapp.engine.sequence import Prompt, Sequence
+from webapp.engine.tool_calls import CallReader
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound
 from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, SamplingParams
 from webapp.profiles import Profiles
@@ -71,7 +72,7 @@ class Router:
         target = self.resolve(request.model)
         agreed = terms(request, target, self._settings())
         tokenizer = self._backend.tokenizer(target.model)
-        prompt = prompt_of(request.prompt, agreed, tokenizer)
+        prompt = prompt_of(request, agreed, tokenizer)
         tokenizer.check_bias(agreed.sampling.logit_bias)
         sequence = Sequence(
             id=request.id,
@@ -84,8 +85,10 @@ class Router:
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
         )
-        machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None)
-        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning, request.stop)
+        form = tokenizer.call_format(request.offered_tools) if request.offered_tools else None
+        calls = CallReader(form, request.id, only_one=not request.parallel_tool_calls) if form else None
+        machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None, calls=form)
+        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning, request.stop, calls)
         answer = Answer(sequence, splitter, stop=lambda: self._engine.cancel(request.id), clock=time.monotonic)
         self._engine.submit(sequence)
         return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
@@ -115,7 +118,8 @@ class Router:
         """The prompt that the request's messages would become, however long it is."""
         target = self.resolve(request.model)
         agreed = terms(request, target, self._settings())
-        return self._backend.tokenizer(target.model).render(agreed.messages, agreed.template_options, sys.maxsize)
+        tokenizer = self._backend.tokenizer(target.model)
+        return tokenizer.render(agreed.messages, agreed.template_options, sys.maxsize, request.offered_tools)
 
     def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
         """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""
@@ -144,13 +148,14 @@ def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_leng
     return prompt
 
 
-def prompt_of(raw: str | tuple[int, ...] | None, agreed: Terms, tokenizer: Tokenizer) -> Prompt:
+def prompt_of(request: GenerationRequest, agreed: Terms, tokenizer: Tokenizer) -> Prompt:
     """The prompt as tokens: a raw one, or messages. Raises InvalidRequest and ContextLengthExceeded."""
     context_length = agreed.context_length
-    if raw is None:
-        param, prompt = "messages", tokenizer.render(agreed.messages, agreed.template_options, context_length)
+    if request.prompt is None:
+        param = "messages"
+        prompt = tokenizer.render(agreed.messages, agreed.template_options, context_length, request.offered_tools)
     else:
-        param, prompt = "prompt", tokenizer.raw(raw, context_length)
+        param, prompt = "prompt", tokenizer.raw(request.prompt, context_length)
     if not prompt.tokens:
         raise InvalidRequest("The prompt is empty.", param)
     if len(prompt.tokens) >= context_length:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 
-from webapp.generation import Completion, Event, Finish, Reasoning, Text
+from webapp.generation import Completion, Event, Finish, Reasoning, Text, ToolCall
 
 
 class Stream:
@@ -33,12 +35,23 @@ def collect(events: Iterator[Event]) -> Completion:
     """Fold a stream into the whole answer: the plain reply is never a second path."""
     text: list[str] = []
     reasoning: list[str] = []
+    calls: list[ToolCall] = []
     for event in events:
         match event:
             case Text():
                 text.append(event.text)
             case Reasoning():
                 reasoning.append(event.text)
+            case ToolCall():
+                calls.append(event)
             case Finish():
-                return Completion("".join(text), "".join(reasoning), event)
+                return Completion("".join(text), "".join(reasoning), event, whole_calls(calls))
     raise RuntimeError("a stream ended without a Finish event")
+
+
+def whole_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+    """One piece for each call."""
+    return tuple(
+        replace(first, arguments="".join(piece.arguments for piece in (first, *rest)))
+        for _, (first, *rest) in groupby(pieces, key=lambda piece: piece.index)
+    )

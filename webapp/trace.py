@@ -21,9 +21,9 @@ from webapp.errors import (
     TimedOut,
     Unavailable,
 )
-from webapp.generation import Event, Finish, GenerationRequest, Message, Reasoning, Text
+from webapp.generation import Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
 from webapp.store.audit import AuditRow, Status
-from webapp.stream import Stream
+from webapp.stream import Stream, whole_calls
 
 LOCAL = "local"
 LONGEST_NAME = 200
@@ -37,6 +37,7 @@ class Content:
     request: dict[str, object]
     answer: str
     reasoning: str
+    tool_calls: tuple[dict[str, object], ...] = ()
 
 
 class Trace:
@@ -57,6 +58,7 @@ class Trace:
         self._begun = False
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._calls: list[ToolCall] = []
 
     @property
     def duration_ms(self) -> float:
@@ -118,7 +120,8 @@ class Trace:
         """None when nothing was asked of a model."""
         if self._request is None:
             return None
-        return Content(_asked(self._request), "".join(self._text), "".join(self._reasoning))
+        calls = tuple(_called(call) for call in whole_calls(self._calls))
+        return Content(_asked(self._request), "".join(self._text), "".join(self._reasoning), calls)
 
     def _note(self, event: Event) -> None:
         self._begun = True
@@ -127,8 +130,12 @@ class Trace:
                 self._text.append(event.text)
             case Reasoning():
                 self._reasoning.append(event.text)
+            case ToolCall():
+                self._calls.append(event)
             case Finish():
                 self.finish = event
+                if event.unparsed_calls:
+                    self.notes["tool_call"] = "unparsed"
 
 
 def status_of(error: HearthError) -> Status:
@@ -141,13 +148,18 @@ def status_of(error: HearthError) -> Status:
 def _asked(request: GenerationRequest) -> dict[str, object]:
     if request.prompt is not None:
         return {"prompt": request.prompt}
-    return {"messages": [_said(message) for message in request.messages]}
+    tools = {"tools": [_said(tool) for tool in request.tools]} if request.tools else {}
+    return {"messages": [_said(message) for message in request.messages], **tools}
 
 
-def _said(message: Message) -> dict[str, object]:
+def _said(said: Message | Tool) -> dict[str, object]:
     """Only what is set."""
-    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    values = {field.name: getattr(said, field.name) for field in fields(said)}
     return {name: value for name, value in values.items() if value}
+
+
+def _called(call: ToolCall) -> dict[str, object]:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def _milliseconds(seconds: float | None) -> float | None:

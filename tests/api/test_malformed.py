@@ -42,8 +42,14 @@ FULL: dict[str, Any] = {
     "stream_options": {"include_usage": True},
     "chat_template_kwargs": {"enable_thinking": False},
     "n": 1,
-    "tools": [],
+    "tools": [
+        {
+            "type": "function",
+            "function": {"name": "f", "description": "does", "parameters": {"type": "object", "properties": {"x": {}}}},
+        }
+    ],
     "tool_choice": "auto",
+    "parallel_tool_calls": False,
     "response_format": {"type": "text"},
     "logit_bias": {},
     "logprobs": False,

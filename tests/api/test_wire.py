@@ -10,10 +10,11 @@ import pytest
 
 from webapp.api.wire import ChatWire, CompletionWire, server_sent
 from webapp.errors import EngineFailed
-from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Timing, Usage
+from webapp.generation import Event, Finish, FinishReason, GenerationRequest, Prefill, Reasoning, Text, Timing, Usage
 from webapp.stream import collect
 
 TIMING = Timing(0.0, 0.1, 0.2)
+BARE = GenerationRequest("r1", "m", prompt="Once")
 USAGE = Usage(prompt_tokens=5, completion_tokens=3, cached_tokens=2, reasoning_tokens=1)
 AWKWARD = 'é 😀 "quoted" \\ \x00 \n \u2028 </script> \x7f'
 EVENTS: list[Event] = [
@@ -26,7 +27,7 @@ EVENTS: list[Event] = [
 
 
 def chat_wire(include_usage: bool = False) -> ChatWire:
-    return ChatWire("r1", 'odd "model"', 1700000000, include_usage)
+    return ChatWire(GenerationRequest("r1", 'odd "model"'), 1700000000, include_usage)
 
 
 def messages(body: bytes) -> list[Any]:
@@ -63,7 +64,7 @@ def test_chat_chunks_fold_to_the_plain_answer() -> None:
 
 
 def test_completion_chunks_fold_to_the_plain_answer() -> None:
-    wire = CompletionWire("r1", "m", 1700000000, False)
+    wire = CompletionWire(BARE, 1700000000, False)
     chunks = messages(stream(wire))
     plain: Any = wire.plain(collect(iter(EVENTS)))
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == plain["choices"][0]["text"]
@@ -71,7 +72,7 @@ def test_completion_chunks_fold_to_the_plain_answer() -> None:
     assert {chunk["id"] for chunk in chunks} == {"cmpl-r1"}
 
 
-@pytest.mark.parametrize("wire", [chat_wire(True), CompletionWire("r1", "m", 1, True)], ids=["chat", "completions"])
+@pytest.mark.parametrize("wire", [chat_wire(True), CompletionWire(BARE, 1, True)], ids=["chat", "completions"])
 def test_usage_comes_last_with_no_choices_and_is_null_before(wire: ChatWire | CompletionWire) -> None:
     body = stream(wire, include_usage=True)
     *chunks, last = messages(body)
@@ -123,7 +124,7 @@ def test_a_failure_in_the_middle_is_the_last_message_and_there_is_no_done() -> N
 
 
 def test_a_model_named_like_the_mark_changes_nothing() -> None:
-    wire = ChatWire("r1", "a\x00b", 1, False)
+    wire = ChatWire(GenerationRequest("r1", "a\x00b"), 1, False)
     (chunk,) = messages(wire.text("hi"))
     assert chunk["model"] == "a\x00b"
     assert chunk["choices"][0]["delta"] == {"content": "hi"}

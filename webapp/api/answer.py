@@ -14,7 +14,8 @@ from webapp.api.body import read_object
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
 from webapp.api.parameters import HARMLESS, Refused, ignored_names, refuse_unsupported
-from webapp.api.schema import ChatBody, CompletionBody, Wire, validate
+from webapp.api.schema import ChatBody, CompletionBody, validate
+from webapp.api.strict import Wire
 from webapp.api.wire import ChatWire, CompletionWire, server_sent
 from webapp.generation import Event, GenerationRequest
 from webapp.stream import Stream, collect
@@ -30,7 +31,7 @@ def answer(
     body = read(schema, refused)
     request = body.to_request(request_id())
     stream, events = begin(request)
-    wire = wire_type(request.id, request.model, int(time.time()), body.include_usage)
+    wire = wire_type(request, int(time.time()), body.include_usage)
     if body.stream:
         response = event_stream(server_sent(events, wire, body.include_usage), stream)
     else:

@@ -15,7 +15,8 @@ from webapp.api.body import read_object
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
 from webapp.api.parameters import ignored_names
-from webapp.api.schema import PromptText, TokenIds, Wire, validate
+from webapp.api.schema import PromptText, TokenIds, validate
+from webapp.api.strict import Wire
 from webapp.errors import InvalidRequest
 from webapp.generation import Embedding, EmbeddingRequest
 

@@ -12,15 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from webapp.api.schema import (
-    MAX_MESSAGES,
-    MAX_STOP_STRINGS,
-    UNSUPPORTED,
-    StopString,
-    TokenLimit,
-    Wire,
-    shape_of,
-)
+from webapp.api.schema import MAX_MESSAGES, MAX_STOP_STRINGS, StopString, TokenLimit
+from webapp.api.strict import UNSUPPORTED, Wire, shape_of
 from webapp.errors import InvalidRequest
 from webapp.generation import GenerationRequest, Grammar, Message
 

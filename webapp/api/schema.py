@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails, from_json
 
+from webapp.api.strict import UNSUPPORTED, Wire, shape_of, unsupported
+from webapp.api.tools import ChoiceBody, ToolBodies, to_tools
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
 
@@ -25,26 +27,15 @@ MAX_GRAMMAR_CHARS = 100_000
 # pydantic repeats what it was given.
 LONGEST_REASON = 500
 MAX_OUTPUT_TOKENS = 2**31 - 1
-UNSUPPORTED = "unsupported_parameter"
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
 _SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
 
 B = TypeVar("B", bound="Wire")
 
 
-class Wire(BaseModel):
-    """Strict: a bool is no number, a number is no string; NaN and Infinity are nothing at all."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
-
-
-def shape_of(value: object) -> str:
-    return "<list>" if isinstance(value, list) else "<text>"
-
-
 def _only_text(kind: object) -> object:
     if isinstance(kind, str) and kind in _UNSUPPORTED_PARTS:
-        raise PydanticCustomError(UNSUPPORTED, "Content parts of type '{kind}' are not supported.", {"kind": kind})
+        raise unsupported("Content parts of type '{kind}' are not supported.", kind=kind)
     return kind
 
 
@@ -53,7 +44,7 @@ def _only_one_prompt(prompt: object) -> object:
     if not (isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)):
         return prompt
     if len(prompt) > 1:
-        raise PydanticCustomError(UNSUPPORTED, "Only one prompt per request is supported.")
+        raise unsupported("Only one prompt per request is supported.")
     return prompt[0]
 
 
@@ -62,7 +53,6 @@ class TextPart(Wire):
     text: str
 
 
-# The tags stand in angle brackets so that error paths can leave them out.
 Parts = Annotated[list[TextPart], Field(fail_fast=True), Tag("<list>")]
 Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
@@ -232,9 +222,13 @@ class ChatBody(GenerationBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: TokenLimit | None = None
     chat_template_kwargs: ChatTemplateOptions | None = None
+    tools: ToolBodies | None = None
+    tool_choice: ChoiceBody | None = None
+    parallel_tool_calls: bool | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
         thinking = self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking
+        tools, choice = to_tools(self.tools, self.tool_choice)
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -244,6 +238,9 @@ class ChatBody(GenerationBody):
             stop=self.stop_strings,
             template_options={} if thinking is None else {"enable_thinking": thinking},
             grammar=self.grammar,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
         )
 
 

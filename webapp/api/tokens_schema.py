@@ -6,7 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from webapp.api.schema import MAX_MESSAGES, ChatMessage, ChatTemplateOptions, TokenId, Wire
+from webapp.api.schema import MAX_MESSAGES, ChatMessage, ChatTemplateOptions, TokenId
+from webapp.api.strict import Wire
 from webapp.errors import InvalidRequest
 from webapp.generation import GenerationRequest
 

@@ -13,7 +13,17 @@ from typing import Any, Protocol
 
 from webapp.api.errors import body_of
 from webapp.errors import HearthError
-from webapp.generation import Completion, Finish, FinishReason, Prefill, Reasoning, Text, Usage
+from webapp.generation import (
+    Completion,
+    Finish,
+    FinishReason,
+    GenerationRequest,
+    Prefill,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+)
 from webapp.generation import Event as GenerationEvent
 
 DONE = b"data: [DONE]\n\n"
@@ -27,6 +37,7 @@ class Wire(Protocol):
     def opening(self) -> bytes: ...
     def text(self, text: str) -> bytes: ...
     def reasoning(self, text: str) -> bytes: ...
+    def tool_call(self, piece: ToolCall) -> bytes: ...
     def finish(self, reason: FinishReason) -> bytes: ...
     def usage(self, usage: Usage) -> bytes: ...
     def plain(self, completion: Completion) -> dict[str, object]: ...
@@ -43,6 +54,8 @@ def server_sent(events: Iterable[GenerationEvent], wire: Wire, include_usage: bo
                     yield wire.text(event.text)
                 case Reasoning():
                     yield wire.reasoning(event.text)
+                case ToolCall():
+                    yield wire.tool_call(event)
                 case Prefill():
                     yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
                 case Finish():
@@ -57,17 +70,20 @@ def server_sent(events: Iterable[GenerationEvent], wire: Wire, include_usage: bo
 class ChatWire:
     """chat.completion and chat.completion.chunk."""
 
-    def __init__(self, request_id: str, model: str, created: int, include_usage: bool):
-        self._head = {"id": f"chatcmpl-{request_id}", "created": created, "model": model}
+    def __init__(self, request: GenerationRequest, created: int, include_usage: bool):
+        self._head = {"id": f"chatcmpl-{request.id}", "created": created, "model": request.model}
         # With include_usage every chunk but the last says null.
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk({"content": _MARK}))
         self._reasoning = _around(self._chunk({"reasoning_content": _MARK}))
+        # An answer of calls alone has null for content, and what calls may be in is known at its end only.
+        self._owes_content = bool(request.offered_tools)
 
     def opening(self) -> bytes:
-        return _message(self._chunk({"role": "assistant", "content": ""}))
+        return _message(self._chunk({"role": "assistant", "content": None if self._owes_content else ""}))
 
     def text(self, text: str) -> bytes:
+        self._owes_content = False
         before, after = self._text
         return before + encode_basestring(text).encode() + after
 
@@ -75,21 +91,29 @@ class ChatWire:
         before, after = self._reasoning
         return before + encode_basestring(text).encode() + after
 
+    def tool_call(self, piece: ToolCall) -> bytes:
+        self._owes_content = False
+        return _message(self._chunk({"tool_calls": [{"index": piece.index} | _call_to_wire(piece)]}))
+
     def finish(self, reason: FinishReason) -> bytes:
-        return _message(self._chunk({}, reason))
+        return _message(self._chunk({"content": ""} if self._owes_content else {}, reason))
 
     def usage(self, usage: Usage) -> bytes:
         return _message({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_to_wire(usage)})
 
     def plain(self, completion: Completion) -> dict[str, object]:
-        message: dict[str, object] = {"role": "assistant", "content": completion.text, "refusal": None}
+        calls = [_call_to_wire(call) for call in completion.tool_calls]
+        text = None if calls and not completion.text else completion.text
+        message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
+        if calls:
+            message["tool_calls"] = calls
         if completion.reasoning:
             message["reasoning_content"] = completion.reasoning
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish.reason}
         usage = usage_to_wire(completion.finish.usage)
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
-    def _chunk(self, delta: dict[str, str], reason: FinishReason | None = None) -> dict[str, object]:
+    def _chunk(self, delta: Mapping[str, object], reason: FinishReason | None = None) -> dict[str, object]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **self._tail}
 
@@ -97,8 +121,13 @@ class ChatWire:
 class CompletionWire:
     """text_completion, whole and in chunks. Raw text has no separate reasoning: all of it is the text."""
 
-    def __init__(self, request_id: str, model: str, created: int, include_usage: bool):
-        self._head = {"id": f"cmpl-{request_id}", "object": "text_completion", "created": created, "model": model}
+    def __init__(self, request: GenerationRequest, created: int, include_usage: bool):
+        self._head = {
+            "id": f"cmpl-{request.id}",
+            "object": "text_completion",
+            "created": created,
+            "model": request.model,
+        }
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk(_MARK))
 
@@ -110,6 +139,9 @@ class CompletionWire:
         return before + encode_basestring(text).encode() + after
 
     reasoning = text
+
+    def tool_call(self, piece: ToolCall) -> bytes:
+        raise AssertionError("a bare prompt offers no tools")
 
     def finish(self, reason: FinishReason) -> bytes:
         return _message(self._chunk("", reason))
@@ -134,6 +166,13 @@ def usage_to_wire(usage: Usage) -> dict[str, object]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def _call_to_wire(piece: ToolCall) -> dict[str, object]:
+    """A whole call, or a piece of one: only the first has a name."""
+    if piece.id is None:
+        return {"function": {"arguments": piece.arguments}}
+    return {"id": piece.id, "type": "function", "function": {"name": piece.name, "arguments": piece.arguments}}
 
 
 def _message(body: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""From an outbox of token ids to events: text, reasoning, stop strings. Runs on the request's thread."""
+"""From an outbox of token ids to events: text, reasoning, calls, stop strings. Runs on the request's thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
+from webapp.engine.tool_calls import CallReader
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Timing, Usage
 
 Segments = list[tuple[str | None, str]]
@@ -27,10 +28,19 @@ class TextMachine(Protocol):
 
 
 class Splitter:
-    """Text of one answer, cut into reasoning and answer; holds back what may become a marker."""
+    """Text of one answer, cut into reasoning, answer and calls; holds back what may become a marker.
+
+    A section lasts from one marker to the next. That of a call is withheld until it ends, and then it is either
+    calls or text: the very text that the model wrote.
+    """
 
     def __init__(
-        self, detokenizer: Detokenizer, machine: TextMachine, in_reasoning: bool, stop_strings: tuple[str, ...] = ()
+        self,
+        detokenizer: Detokenizer,
+        machine: TextMachine,
+        in_reasoning: bool,
+        stop_strings: tuple[str, ...] = (),
+        calls: CallReader | None = None,
     ):
         self._detokenizer = detokenizer
         self._machine = machine
@@ -38,6 +48,9 @@ class Splitter:
         self._section: str | None = "reasoning" if in_reasoning else "normal"
         self._state = machine.make_state(self._section)
         self._after_marker = in_reasoning
+        self._calls = calls
+        self._withheld: list[str] = []
+        self._spaces = ""
         self.stopped = False
         self.stop_string: str | None = None
 
@@ -45,39 +58,92 @@ class Splitter:
     def in_reasoning(self) -> bool:
         return bool(self._state[0] == "reasoning")
 
+    @property
+    def call_count(self) -> int:
+        return self._calls.count if self._calls else 0
+
+    @property
+    def unparsed_calls(self) -> int:
+        return self._calls.unparsed if self._calls else 0
+
     def feed(self, token: int) -> Iterator[Event]:
         self._detokenizer.add_token(token)
         return self._split(self._detokenizer.last_segment)
 
-    def finish(self) -> Iterator[Event]:
-        """What was held back, once no more tokens come."""
+    def finish(self, cut_off: bool) -> Iterator[Event]:
+        """What was held back, once no more tokens come. A call that was cut off is none."""
         self._detokenizer.finalize()
         yield from self._split(self._detokenizer.last_segment)
-        if not self.stopped:
-            state, rest, name = self._machine.flush(self._state)
-            self._state = state
-            yield from self._events(name, rest)
+        if self.stopped:
+            return
+        self._state, rest, _ = self._machine.flush(self._state)
+        yield from self._take(rest)
+        if self._calls and self._section == "tool":
+            yield from self._end_call(self._calls, "", whole=not cut_off or not self._calls.form.end)
+        yield from self._end_text()
 
     def _split(self, text: str) -> Iterator[Event]:
-        if text and not self.stopped:
-            seen = self._state[3] + text  # what was held back lies in the state, and a marker in both
-            self._state, segments = self._machine.split(self._state, text)
-            self.stopped = self._state[0] is None
+        if not text or self.stopped:
+            return
+        seen = self._state[3] + text  # what was held back lies in the state, and a marker in both
+        self._state, segments = self._machine.split(self._state, text)
+        for index, (section, piece) in enumerate(segments):
+            if index:
+                yield from self._pass_marker(section)
             if self.stopped:
-                passed = seen.removesuffix(self._state[3])
-                self.stop_string = max(filter(passed.endswith, self._stop_strings), key=len, default=None)
-            for name, piece in segments:
-                yield from self._events(name, piece)
+                self.stop_string = self._stop_string_of(seen) if section is None else None
+                yield from self._end_text()
+                return
+            yield from self._take(piece)
 
-    def _events(self, section: str | None, text: str) -> Iterator[Event]:
+    def _stop_string_of(self, seen: str) -> str | None:
+        """The one that stands where the machine stopped reading."""
+        passed = seen.removesuffix(self._state[3])
+        return max(filter(passed.endswith, self._stop_strings), key=len, default=None)
+
+    def _pass_marker(self, section: str | None) -> Iterator[Event]:
         """White space behind a marker belongs to the marker."""
-        if section != self._section:
-            self._section, self._after_marker = section, True
+        self._after_marker = True
+        if self._calls and self._section == "tool":
+            yield from self._end_call(self._calls, self._calls.form.end, whole=True)
+        self._section = section
+        self.stopped = self.stopped or section is None
+
+    def _take(self, text: str) -> Iterator[Event]:
+        """A piece of the section that we are in."""
+        if self._section == "tool":
+            self._withheld.append(text)
+            return
         if self._after_marker:
             text = text.lstrip()
             self._after_marker = not text
-        if text:
-            yield Reasoning(text) if section == "reasoning" else Text(text)
+        if self._section == "reasoning":
+            yield from [Reasoning(text)] if text else []
+        else:
+            yield from self._answer(text)
+
+    def _answer(self, text: str) -> Iterator[Event]:
+        """White space before a call belongs to the call, so it waits for what comes."""
+        text = self._spaces + text
+        shown = text.rstrip() if self._calls else text
+        self._spaces = text[len(shown) :]
+        if shown:
+            yield Text(shown)
+
+    def _end_call(self, calls: CallReader, end: str, whole: bool) -> Iterator[Event]:
+        written = "".join(self._withheld)
+        self._withheld.clear()
+        if pieces := calls.read(written, whole):
+            self._spaces = ""
+            yield from pieces
+            self.stopped = calls.has_enough
+        else:
+            self._after_marker = False
+            yield from self._answer(calls.form.start + written + end)
+
+    def _end_text(self) -> Iterator[Event]:
+        if self._spaces:
+            yield Text(self._spaces)
 
 
 class Answer:
@@ -108,7 +174,7 @@ class Answer:
                         yield self._finish("stop")
                         return
                 case End():
-                    yield from self._splitter.finish()
+                    yield from self._splitter.finish(cut_off=parcel.reason != "stop")
                     yield self._finish("stop" if self._splitter.stopped else parcel.reason)
                     return
                 case Failed():
@@ -124,6 +190,8 @@ class Answer:
     def _finish(self, reason: FinishReason) -> Finish:
         sequence = self._sequence
         submitted = sequence.submitted
+        if reason == "stop" and self._splitter.call_count:
+            reason = "tool_calls"
         usage = Usage(len(sequence.prompt.tokens), self._tokens, sequence.cached_tokens, self._reasoning_tokens)
         timing = Timing(
             queue_seconds=(self._admitted or self._clock()) - submitted,
@@ -136,4 +204,5 @@ class Answer:
             timing,
             cancelled_by=sequence.cancelled_by if reason == "cancelled" else None,
             stop_string=self._splitter.stop_string,
+            unparsed_calls=self._splitter.unparsed_calls,
         )

@@ -12,9 +12,17 @@ import pytest
 from tests.conftest import QWEN
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
-from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed
-from webapp.generation import InstalledModel, Message
+from webapp.engine.tool_calls import CallReader
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
+from webapp.generation import InstalledModel, Message, Tool
 
+WEATHER = Tool("get_weather", "Weather in a city", {"type": "object", "properties": {"city": {"type": "string"}}})
+CALL = {"id": "call_0123456789", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}
+CALLED = [
+    Message("user", "Weather in Oslo?"),
+    Message("assistant", "", tool_calls=(CALL,)),
+    Message("tool", "rain", tool_call_id="call_0123456789"),
+]
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
 
@@ -81,6 +89,69 @@ def test_an_endless_template_is_broken_off(
     started = time.monotonic()
     with pytest.raises(InvalidRequest, match="longer than"):
         templated(ENDLESS).render([Message("user", "x")], {}, 4096)
+    assert time.monotonic() - started < 5
+
+
+def test_tools_stand_in_the_prompt_as_the_template_wants_them(tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.render(CALLED, {}, 4096, [WEATHER, Tool("now")])
+    first, second, *_ = tokenizer.decode(prompt.tokens).removeprefix("<|im_start|>system\n").split("\n")
+    function = {"name": "get_weather", "description": "Weather in a city", "parameters": WEATHER.parameters}
+    assert json.loads(first) == {"type": "function", "function": function}
+    bare = {"name": "now", "parameters": {"type": "object", "properties": {}}}
+    assert json.loads(second) == {"type": "function", "function": bare}
+    said = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call><|im_end|>\n'
+    assert said in tokenizer.decode(prompt.tokens)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ messages[0].content }}<tool_call>{{ tool_call.name }}", "knows no tools"),
+        ("{{ tools | tojson }}<other_call>", "cannot read the calls"),
+    ],
+)
+def test_a_model_that_cannot_call_says_so(templated: Callable[[str], Tokenizer], template: str, words: str) -> None:
+    with pytest.raises(UnsupportedParameter, match=words) as refused:
+        templated(template).render([Message("user", "x")], {}, 4096, [WEATHER])
+    assert refused.value.param == "tools"
+
+
+def test_a_result_knows_the_name_of_its_function(templated: Callable[[str], Tokenizer]) -> None:
+    names = templated("{% for m in messages %}{{ m.role }}={{ m.name }} {% endfor %}")
+    assert "tool=get_weather" in names.decode(names.render(CALLED, {}, 4096).tokens)
+    own = [*CALLED[:2], Message("tool", "rain", name="mine", tool_call_id="call_0123456789")]
+    assert "tool=mine" in names.decode(names.render(own, {}, 4096).tokens)
+
+
+def test_a_template_that_wants_ids_of_nine_gets_them(templated: Callable[[str], Tokenizer]) -> None:
+    mistral = templated(
+        "{% for m in messages %}{% for call in m.tool_calls %}{% if call.id|length != 9 %}{{ raise_exception('9!') }}"
+        "{% endif %}{{ call.id }} {% endfor %}{{ m.tool_call_id }} {% endfor %}"
+    )
+    one, same = mistral.decode(mistral.render(CALLED, {}, 4096).tokens).split()
+    assert one == same and len(one) == 9 and one.isalnum()
+
+
+def test_calls_are_read_with_the_models_own_parser(tokenizer: Tokenizer) -> None:
+    form = tokenizer.call_format([WEATHER])
+    assert (form.start, form.end) == ("<tool_call>", "</tool_call>")
+    assert form.parse('{"name": "get_weather"}') == {"name": "get_weather"}
+    machine = tokenizer.text_machine(["END"], thinks=True, calls=form)
+    _, segments = machine.split(machine.make_state(), "a<think>b<tool_call></think><tool_call>END</tool_call>cEND")
+    assert segments == [
+        ("normal", "a"),
+        ("reasoning", "b<tool_call>"),
+        ("normal", ""),
+        ("tool", "END"),
+        ("normal", "c"),
+        (None, ""),
+    ]
+
+
+def test_a_parser_that_takes_for_ever_is_broken_off(templated: Callable[[str], Tokenizer]) -> None:
+    form = templated("{{ tools }}<|tool_call><tool_call|>").call_format([WEATHER])
+    started = time.monotonic()
+    assert CallReader(form, "r1", only_one=False).read("call:f{" * 1200, whole=True) == []
     assert time.monotonic() - started < 5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
@@ -20,11 +21,13 @@ from webapp.engine.mlx.deadline import within
 from webapp.engine.mlx.grammar import Constraint, Grammars
 from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
-from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed
-from webapp.generation import Grammar, InstalledModel, Message
+from webapp.engine.tool_calls import CallFormat
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
+from webapp.generation import Grammar, InstalledModel, Message, Tool
 
 RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
+PARSE_SECONDS = 2.0
 COMPILE_SECONDS = 10.0
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -42,6 +45,8 @@ class Tokenizer:
         self._longest_token = max(map(len, wrapper.get_vocab()))
         template = wrapper.chat_template or ""
         self._knows_developer = "developer" in template
+        self._knows_tools = "tools" in template or wrapper._chat_template is not None
+        self._wants_short_ids = "|length != 9" in template
 
     @classmethod
     def load(cls, path: Path, eos_ids: Seq[int], render_seconds: float = RENDER_SECONDS) -> Tokenizer:
@@ -49,16 +54,21 @@ class Tokenizer:
         wrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=list(eos_ids) or None)
         return cls(wrapper, frozenset(wrapper.eos_token_ids), render_seconds)
 
-    def render(self, messages: Seq[Message], options: Mapping[str, object], context_length: int) -> Prompt:
-        """Messages through the model's chat template.
+    def render(
+        self, messages: Seq[Message], options: Mapping[str, object], context_length: int, tools: Seq[Tool] = ()
+    ) -> Prompt:
+        """Messages, and the tools that the model may call, through its chat template.
 
-        Raises InvalidRequest(messages) when it refuses them, ContextLengthExceeded(messages) when they cannot fit.
+        Raises InvalidRequest(messages) when it refuses them, ContextLengthExceeded(messages) when they cannot fit,
+        UnsupportedParameter(tools) when the model has no way of calling any.
         """
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
         turns = [self._as_dict(message) for message in messages]
+        _name_results(turns)
+        options = {**options, "tools": self._offer(tools)} if tools else dict(options)
         try:
-            text, beginnings = within(self._render_seconds, lambda: self._texts(turns, dict(options)))
+            text, beginnings = within(self._render_seconds, lambda: self._texts(turns, options))
         except TimeoutError as error:
             message = f"The model's chat template took longer than {self._render_seconds:g} s."
             raise InvalidRequest(message, "messages") from error
@@ -123,10 +133,26 @@ class Tokenizer:
         if message.name is not None:
             turn["name"] = message.name
         if message.tool_call_id is not None:
-            turn["tool_call_id"] = message.tool_call_id
+            turn["tool_call_id"] = self._call_id(message.tool_call_id)
         if message.tool_calls:
-            turn["tool_calls"] = [dict(call) for call in message.tool_calls]
+            turn["tool_calls"] = [{**call, "id": self._call_id(str(call["id"]))} for call in message.tool_calls]
         return turn
+
+    def _call_id(self, given: str) -> str:
+        """Mistral's templates refuse ids that are not nine letters and digits; call and result change alike."""
+        if not self._wants_short_ids or (len(given) == 9 and given.isalnum()):
+            return given
+        return hashlib.sha256(given.encode()).hexdigest()[:9]
+
+    def _offer(self, tools: Seq[Tool]) -> list[dict[str, Any]]:
+        if not self._knows_tools:
+            raise UnsupportedParameter("This model's chat template knows no tools.", "tools")
+        if not self._wrapper.has_tool_calling:
+            message = (
+                "This model's chat template knows tools, but Hearth cannot read the calls that such a model writes."
+            )
+            raise UnsupportedParameter(message, "tools")
+        return [_as_offer(tool) for tool in tools]
 
     def encode(self, text: str) -> list[int]:
         """Rendered text as ids: special tokens count where the text holds them, none are added."""
@@ -165,13 +191,45 @@ class Tokenizer:
             if token >= self.vocabulary_size:
                 raise InvalidRequest(f"{token} is not a token of this model.", f"logit_bias.{token}", "invalid_value")
 
-    def text_machine(self, stop: Seq[str], thinks: bool) -> TextStateMachine:
-        """Ends (state None) at a stop string, which is stripped; in a chat also tells reasoning from answer."""
+    def call_format(self, tools: Seq[Tool]) -> CallFormat:
+        """How this model writes calls of these tools, which `render` has accepted.
+
+        Some of mlx-lm's regular expressions (0.32) take minutes over words that a model repeats for ever.
+        """
+        wrapper, offered = self._wrapper, [_as_offer(tool) for tool in tools]
+
+        def parse(written: str) -> object:
+            return within(PARSE_SECONDS, lambda: wrapper.tool_parser(written, offered))
+
+        return CallFormat(wrapper.tool_call_start, wrapper.tool_call_end, parse)
+
+    def text_machine(self, stop: Seq[str], thinks: bool, calls: CallFormat | None = None) -> TextStateMachine:
+        """Ends (state None) at a stop string, which is stripped; in a chat also tells reasoning and calls apart.
+
+        What a model thinks about calling is no call. A format without an end marker ends a call where the next begins.
+        """
         transitions: dict[str, list[tuple[str, str | None]]] = {"normal": [(text, None) for text in stop]}
         if thinks and self._wrapper.has_thinking:
             transitions["normal"].append((self._wrapper.think_start, "reasoning"))
             transitions["reasoning"] = [(self._wrapper.think_end, "normal")]
+        if calls:
+            transitions["normal"].append((calls.start, "tool"))
+            transitions["tool"] = [(calls.end, "normal") if calls.end else (calls.start, "tool")]
         return TextStateMachine(transitions)
+
+
+def _as_offer(tool: Tool) -> dict[str, Any]:
+    """As templates and parsers know it."""
+    described = {} if tool.description is None else {"description": tool.description}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
+
+
+def _name_results(turns: Turns) -> None:
+    """Some templates write the name of the function beside its result; OpenAI's clients give the id of the call."""
+    names = {call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())}
+    for turn in turns:
+        if turn["role"] == "tool" and turn.get("tool_call_id") in names:
+            turn.setdefault("name", names[turn["tool_call_id"]])
 
 
 class Tokenizers:

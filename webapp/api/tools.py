@@ -1,0 +1,107 @@
+"""The wire schema of tools: the functions that a model may call, and whether it must. Knows no Flask and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from webapp.api.strict import Wire, unsupported
+from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.generation import Tool, ToolChoice
+
+MAX_TOOLS = 128
+_UNSUPPORTED_TYPES = frozenset({"custom", "allowed_tools"})
+
+
+def _shape(value: object) -> str:
+    return "<object>" if isinstance(value, dict) else "<text>"
+
+
+def _only_functions(kind: object) -> object:
+    if isinstance(kind, str) and kind in _UNSUPPORTED_TYPES:
+        raise unsupported("The type '{kind}' is not supported, only 'function' is.", kind=kind)
+    return kind
+
+
+def _schema_of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """As far as templates and parsers look into it."""
+    if schema.get("type", "object") != "object":
+        raise ValueError("arguments are an object, so the schema's type must be 'object'")
+    if not isinstance(schema.get("properties", {}), dict):
+        raise ValueError("the schema's properties must be an object")
+    return schema
+
+
+FunctionType = Annotated[Literal["function"], BeforeValidator(_only_functions)]
+FunctionName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
+
+
+class Function(Wire):
+    name: FunctionName
+    description: str | None = None
+    parameters: Annotated[dict[str, Any], AfterValidator(_schema_of_an_object)] | None = None
+    strict: bool | None = None
+
+
+class ToolBody(Wire):
+    type: FunctionType
+    function: Function
+
+    def to_tool(self) -> Tool:
+        function = self.function
+        given = {} if function.parameters is None else {"parameters": function.parameters}
+        return Tool(function.name, function.description, strict=bool(function.strict), **given)
+
+
+class NamedFunction(Wire):
+    name: FunctionName
+
+
+class NamedChoice(Wire):
+    type: FunctionType
+    function: NamedFunction
+
+
+ToolBodies = Annotated[list[ToolBody], Field(max_length=MAX_TOOLS, fail_fast=True)]
+ChoiceMode = Annotated[Literal["auto", "none", "required"], Tag("<text>")]
+ChoiceBody = Annotated[ChoiceMode | Annotated[NamedChoice, Tag("<object>")], Discriminator(_shape)]
+
+
+def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """What a request offers and asks for, as far as it fits together."""
+    tools = tuple(body.to_tool() for body in bodies or ())
+    _refuse_namesakes(tools)
+    chosen = _to_choice(choice, tools)
+    _refuse_unenforced(tools, chosen)
+    return tools, chosen
+
+
+def _to_choice(choice: ChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
+    if isinstance(choice, NamedChoice):
+        name = choice.function.name
+        if all(tool.name != name for tool in tools):
+            raise InvalidRequest(f"No tool is named '{name}'.", "tool_choice.function.name", "invalid_value")
+        return ToolChoice("required", name)
+    if choice == "required" and not tools:
+        raise InvalidRequest("A call can only be required of tools that are given.", "tool_choice", "invalid_value")
+    return ToolChoice(choice or "auto")
+
+
+def _refuse_namesakes(tools: tuple[Tool, ...]) -> None:
+    seen: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.name in seen:
+            param = f"tools[{index}].function.name"
+            raise InvalidRequest(f"Two tools are named '{tool.name}'.", param, "invalid_value")
+        seen.add(tool.name)
+
+
+def _refuse_unenforced(tools: tuple[Tool, ...], choice: ToolChoice) -> None:
+    """A promise about what the model writes takes a grammar, and calls are written without one as yet."""
+    if choice.mode == "required":
+        raise UnsupportedParameter("A call cannot be required yet; only 'auto' and 'none' work.", "tool_choice")
+    for index, tool in enumerate(tools):
+        if tool.strict:
+            raise UnsupportedParameter("Strict arguments are not supported yet.", f"tools[{index}].function.strict")
