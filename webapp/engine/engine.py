@@ -145,7 +145,8 @@ class Engine:
         if self._pool.settle():
             self._publisher.changed()
         self._pool.budget.hold_caches(self._limits.prefix_cache_bytes)
-        self._publisher.publish(self._live.values(), at_once=not busy)
+        self._publisher.publish(self._live.values(), at_once=not busy or self._pool.has_news)
+        self._pool.tell()
         self._heartbeat = self._clock()
         return busy
 

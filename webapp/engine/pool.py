@@ -34,6 +34,7 @@ class Pool:
         self._loader = loader
         self._clock = clock
         self._residents: dict[str, Resident] = {}
+        self._fulfilled: list[tuple[Future[None], HearthError | None]] = []
         self.limits = limits
         self.budget = Budget(self._residents, self._limit_bytes, self._evict)
 
@@ -94,7 +95,7 @@ class Pool:
         resident.stay()
         if resident.runner is not None:
             resident.last_used = self._clock()
-            resident.settle()
+            self._fulfil(resident)
 
     def unload(self, model_id: str, last_ticket: int) -> str:
         """Unload now, or after the requests up to `last_ticket`; says which. Raises Conflict."""
@@ -103,7 +104,7 @@ class Pool:
             raise Conflict(f"The model '{model_id}' is not loaded.", "model", "not_loaded")
         if model_id in self.limits.pinned:
             raise Conflict(f"The model '{model_id}' is pinned. Unpin it first.", "model", "pinned")
-        resident.settle(Conflict(f"The model '{model_id}' was unloaded meanwhile.", "model", "not_loaded"))
+        self._fulfil(resident, Conflict(f"The model '{model_id}' was unloaded meanwhile.", "model", "not_loaded"))
         if resident.leases == 0:
             return self._evict(resident, DRAINED)
         resident.unload_asked = True
@@ -158,7 +159,24 @@ class Pool:
                 effects.append(f"{resident.model.id} is draining: {requests(resident.leases)} will finish or wait.")
         return effects + self.settle()
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self._fulfilled)
+
+    def tell(self) -> None:
+        """Tell who wished for loads how they went; by now everybody can see it."""
+        for wish, error in self._fulfilled:
+            if error is None:
+                wish.set_result(None)
+            else:
+                wish.set_exception(error)
+        self._fulfilled.clear()
+
     # Loading
+
+    def _fulfil(self, resident: Resident, error: HearthError | None = None) -> None:
+        self._fulfilled += [(wish, error) for wish in resident.wishes]
+        resident.wishes.clear()
 
     def _resident(self, model: InstalledModel) -> Resident:
         resident = self._residents.get(model.id)
@@ -183,7 +201,7 @@ class Pool:
         if resident.last_ticket is not None:
             resident.drain(resident.last_ticket)
         log.info("loaded %s: %s", resident.model.id, size(resident.weights_bytes))
-        resident.settle()
+        self._fulfil(resident)
 
     @contextmanager
     def _keeping_failure(self, resident: Resident) -> Iterator[None]:
@@ -197,7 +215,7 @@ class Pool:
             if not isinstance(error, HearthError):
                 error = ModelLoadFailed(f"The model '{resident.model.id}' does not load: {error}")
             resident.error, resident.loading, resident.state = error, None, "failed"
-            resident.settle(error)
+            self._fulfil(resident, error)
 
     def _evict(self, resident: Resident, how: str) -> str:
         words = f"{resident.model.id} {how}"
@@ -216,8 +234,9 @@ class Pool:
 
     def close(self) -> None:
         for resident in list(self._residents.values()):
-            resident.settle(EngineStopped("Hearth is shutting down."))
+            self._fulfil(resident, EngineStopped("Hearth is shutting down."))
             self._evict(resident, DRAINED)
+        self.tell()
 
     # What is told
 

@@ -78,15 +78,6 @@ class Resident:
         if self.state == "draining":
             self.state = "loaded"
 
-    def settle(self, error: HearthError | None = None) -> None:
-        """Tell who wished for this load how it went."""
-        for wish in self.wishes:
-            if error is None:
-                wish.set_result(None)
-            else:
-                wish.set_exception(error)
-        self.wishes.clear()
-
 
 def idle_limit(resident: Resident, limits: PoolLimits) -> float:
     """Seconds of idling after which a model is unloaded; infinite when it never is."""
