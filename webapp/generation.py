@@ -97,6 +97,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
     grammar: Grammar | None = None
+    top_logprobs: int | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
@@ -105,6 +106,11 @@ class GenerationRequest:
     def offered_tools(self) -> tuple[Tool, ...]:
         """Those the model hears of: with the choice "none" it hears of none, and nothing it writes is a call."""
         return () if self.tool_choice.mode == "none" else self.tools
+
+    @property
+    def insists_on_calls(self) -> bool:
+        """Whether the model must call, or must call strictly if it does."""
+        return self.tool_choice.mode == "required" or any(tool.strict for tool in self.offered_tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +169,20 @@ class Prefill:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of the answer with its natural logarithm of likelihood, and the likeliest at its place, best first."""
+
+    token: bytes
+    logprob: float
+    top: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
+    """A piece of the answer; `tokens` are those it came of, for a request that wants to know."""
+
     text: str
+    tokens: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +238,4 @@ class Completion:
     reasoning: str
     finish: Finish
     tool_calls: tuple[ToolCall, ...] = ()
+    tokens: tuple[TokenLogprob, ...] = ()

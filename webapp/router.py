@@ -81,7 +81,8 @@ class Router:
             sampling=agreed.sampling,
             max_tokens=min(agreed.max_tokens, agreed.context_length - len(prompt.tokens)),
             length_is_ours=request.max_tokens is None,
-            constraint=tokenizer.constraint(request.grammar, prompt, agreed.template_options),
+            constraint=tokenizer.constraint(request, prompt, agreed.template_options),
+            top_logprobs=request.top_logprobs,
             eos_ids=tokenizer.eos_ids,
             submitted=submitted,
         )
@@ -89,7 +90,9 @@ class Router:
         calls = CallReader(form, request.id, only_one=not request.parallel_tool_calls) if form else None
         machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None, calls=form)
         splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning, request.stop, calls)
-        answer = Answer(sequence, splitter, stop=lambda: self._engine.cancel(request.id), clock=time.monotonic)
+        answer = Answer(
+            sequence, splitter, lambda: self._engine.cancel(request.id), clock=time.monotonic, spell=tokenizer.spell
+        )
         self._engine.submit(sequence)
         return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
 

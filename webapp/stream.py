@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 
-from webapp.generation import Completion, Event, Finish, Reasoning, Text, ToolCall
+from webapp.generation import Completion, Event, Finish, Reasoning, Text, TokenLogprob, ToolCall
 
 
 class Stream:
@@ -36,16 +36,18 @@ def collect(events: Iterator[Event]) -> Completion:
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
+    tokens: list[TokenLogprob] = []
     for event in events:
         match event:
             case Text():
                 text.append(event.text)
+                tokens += event.tokens
             case Reasoning():
                 reasoning.append(event.text)
             case ToolCall():
                 calls.append(event)
             case Finish():
-                return Completion("".join(text), "".join(reasoning), event, whole_calls(calls))
+                return Completion("".join(text), "".join(reasoning), event, whole_calls(calls), tuple(tokens))
     raise RuntimeError("a stream ended without a Finish event")
 
 

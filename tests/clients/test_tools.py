@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import OpenAI
 
 from tests.conftest import Hearth
 from webapp.store.audit import AuditRow
@@ -73,19 +73,6 @@ def test_cut_off_inside_a_call_it_is_text_and_says_length(client: OpenAI) -> Non
     (choice,) = ask(client, max_tokens=whole - 3).choices
     assert (choice.finish_reason, choice.message.tool_calls) == ("length", None)
     assert choice.message.content.startswith("<tool_call>")
-
-
-def test_what_needs_a_grammar_is_refused_by_name(client: OpenAI) -> None:
-    strict = {**WEATHER, "function": {**WEATHER["function"], "strict": True}}
-    named = {"type": "function", "function": {"name": "get_weather"}}
-    for fields, param in (
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": named}, "tool_choice"),
-        ({"tools": [strict]}, "tools[0].function.strict"),
-    ):
-        with pytest.raises(BadRequestError) as refusal:
-            ask(client, **fields)
-        assert (refusal.value.code, refusal.value.param) == ("unsupported_parameter", param)
 
 
 def test_the_audit_keeps_calls_where_it_keeps_content(client: OpenAI, hearth: Hearth) -> None:

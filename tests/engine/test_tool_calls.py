@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_lm.generate import TextStateMachine
 
@@ -217,6 +217,7 @@ MIXED = (
 )
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, len(MIXED) - 1)))
 def test_no_way_of_arriving_makes_a_difference(cuts: set[int]) -> None:
     bounds = [0, *sorted(cuts), len(MIXED)]

@@ -43,10 +43,7 @@ class Refused:
         return any(type(value) is type(off) and value == off for off in self.off)
 
 
-REFUSED_BY_BOTH = (
-    Refused("n", (1,)),
-    Refused("logprobs", (False,)),
-)
+REFUSED_BY_BOTH = (Refused("n", (1,)),)
 REFUSED_BY_CHAT = (
     *REFUSED_BY_BOTH,
     Refused("audio"),
@@ -57,7 +54,6 @@ REFUSED_BY_CHAT = (
     Refused("moderation"),
     Refused("prediction"),
     Refused("reasoning_effort"),
-    Refused("top_logprobs", (0,)),
     Refused("verbosity", ("medium",)),
     Refused("web_search_options"),
 )

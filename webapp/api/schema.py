@@ -227,6 +227,8 @@ class ChatBody(GenerationBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: TokenLimit | None = None
     chat_template_kwargs: ChatTemplateOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: ToolBodies | None = None
     tool_choice: ChoiceBody | None = None
     parallel_tool_calls: bool | None = None
@@ -234,6 +236,8 @@ class ChatBody(GenerationBody):
     def to_request(self, request_id: str) -> GenerationRequest:
         thinking = self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking
         tools, choice = to_tools(self.tools, self.tool_choice)
+        if self.grammar is not None and tools and choice.mode != "none":
+            raise UnsupportedParameter("An answer cannot be kept to a form while tools are offered.", "response_format")
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -243,14 +247,21 @@ class ChatBody(GenerationBody):
             stop=self.stop_strings,
             template_options={} if thinking is None else {"enable_thinking": thinking},
             grammar=self.grammar,
+            top_logprobs=self._top_logprobs(),
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
         )
 
+    def _top_logprobs(self) -> int | None:
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true.", "top_logprobs", "invalid_value")
+        return (self.top_logprobs or 0) if self.logprobs else None
+
 
 class CompletionBody(GenerationBody):
     prompt: Prompt
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
         return GenerationRequest(
@@ -261,6 +272,7 @@ class CompletionBody(GenerationBody):
             max_tokens=self.max_tokens,
             stop=self.stop_strings,
             grammar=self.grammar,
+            top_logprobs=self.logprobs,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from webapp.api.strict import Wire, unsupported
-from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.errors import InvalidRequest
 from webapp.generation import Tool, ToolChoice
 
 MAX_TOOLS = 128
@@ -74,7 +74,6 @@ def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tu
     tools = tuple(body.to_tool() for body in bodies or ())
     _refuse_namesakes(tools)
     chosen = _to_choice(choice, tools)
-    _refuse_unenforced(tools, chosen)
     return tools, chosen
 
 
@@ -96,12 +95,3 @@ def _refuse_namesakes(tools: tuple[Tool, ...]) -> None:
             param = f"tools[{index}].function.name"
             raise InvalidRequest(f"Two tools are named '{tool.name}'.", param, "invalid_value")
         seen.add(tool.name)
-
-
-def _refuse_unenforced(tools: tuple[Tool, ...], choice: ToolChoice) -> None:
-    """A promise about what the model writes takes a grammar, and calls are written without one as yet."""
-    if choice.mode == "required":
-        raise UnsupportedParameter("A call cannot be required yet; only 'auto' and 'none' work.", "tool_choice")
-    for index, tool in enumerate(tools):
-        if tool.strict:
-            raise UnsupportedParameter("Strict arguments are not supported yet.", f"tools[{index}].function.strict")

@@ -7,7 +7,8 @@ is escaped in between. Knows no Flask and no engine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from webapp.generation import (
     Prefill,
     Reasoning,
     Text,
+    TokenLogprob,
     ToolCall,
     Usage,
 )
@@ -36,6 +38,7 @@ class Wire(Protocol):
 
     def opening(self) -> bytes: ...
     def text(self, text: str) -> bytes: ...
+    def likely_text(self, text: Text) -> bytes: ...
     def reasoning(self, text: str) -> bytes: ...
     def tool_call(self, piece: ToolCall) -> bytes: ...
     def finish(self, reason: FinishReason) -> bytes: ...
@@ -51,7 +54,7 @@ def server_sent(events: Iterable[GenerationEvent], wire: Wire, include_usage: bo
         for event in events:
             match event:
                 case Text():
-                    yield wire.text(event.text)
+                    yield wire.likely_text(event) if event.tokens else wire.text(event.text)
                 case Reasoning():
                     yield wire.reasoning(event.text)
                 case ToolCall():
@@ -78,6 +81,7 @@ class ChatWire:
         self._reasoning = _around(self._chunk({"reasoning_content": _MARK}))
         # An answer of calls alone has null for content, and what calls may be in is known at its end only.
         self._owes_content = bool(request.offered_tools)
+        self._tells_logprobs = request.top_logprobs is not None
 
     def opening(self) -> bytes:
         return _message(self._chunk({"role": "assistant", "content": None if self._owes_content else ""}))
@@ -86,6 +90,10 @@ class ChatWire:
         self._owes_content = False
         before, after = self._text
         return before + encode_basestring(text).encode() + after
+
+    def likely_text(self, text: Text) -> bytes:
+        self._owes_content = False
+        return _message(self._chunk({"content": text.text}, logprobs=_chat_logprobs(text.tokens)))
 
     def reasoning(self, text: str) -> bytes:
         before, after = self._reasoning
@@ -109,12 +117,15 @@ class ChatWire:
             message["tool_calls"] = calls
         if completion.reasoning:
             message["reasoning_content"] = completion.reasoning
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish.reason}
+        logprobs = _chat_logprobs(completion.tokens) if self._tells_logprobs else None
+        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": completion.finish.reason}
         usage = usage_to_wire(completion.finish.usage)
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
-    def _chunk(self, delta: Mapping[str, object], reason: FinishReason | None = None) -> dict[str, object]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _chunk(
+        self, delta: Mapping[str, object], reason: FinishReason | None = None, logprobs: object = None
+    ) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **self._tail}
 
 
@@ -130,6 +141,8 @@ class CompletionWire:
         }
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk(_MARK))
+        self._tells_logprobs = request.top_logprobs is not None
+        self._said = 0
 
     def opening(self) -> bytes:
         return b""
@@ -139,6 +152,9 @@ class CompletionWire:
         return before + encode_basestring(text).encode() + after
 
     reasoning = text
+
+    def likely_text(self, text: Text) -> bytes:
+        return _message(self._chunk(text.text, logprobs=self._logprobs(text.tokens)))
 
     def tool_call(self, piece: ToolCall) -> bytes:
         raise AssertionError("a bare prompt offers no tools")
@@ -150,11 +166,24 @@ class CompletionWire:
         return _message({**self._head, "choices": [], "usage": usage_to_wire(usage)})
 
     def plain(self, completion: Completion) -> dict[str, object]:
-        whole = self._chunk(completion.reasoning + completion.text, completion.finish.reason)
+        logprobs = self._logprobs(completion.tokens) if self._tells_logprobs else None
+        whole = self._chunk(completion.reasoning + completion.text, completion.finish.reason, logprobs)
         return {**whole, "usage": usage_to_wire(completion.finish.usage)}
 
-    def _chunk(self, text: str, reason: FinishReason | None = None) -> dict[str, object]:
-        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, object]:
+        """The older shape: parallel lists, and where in the text each token begins."""
+        words = [_word(token.token) for token in tokens]
+        offsets = [*accumulate(map(len, words), initial=self._said)]
+        self._said = offsets.pop()
+        return {
+            "tokens": words,
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [{_word(other): logprob for other, logprob in token.top} for token in tokens],
+            "text_offset": offsets,
+        }
+
+    def _chunk(self, text: str, reason: FinishReason | None = None, logprobs: object = None) -> dict[str, object]:
+        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": reason}
         return {**self._head, "choices": [choice], **self._tail}
 
 
@@ -166,6 +195,23 @@ def usage_to_wire(usage: Usage) -> dict[str, object]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def _chat_logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, object]:
+    content = [
+        {**_likelihood(token.token, token.logprob), "top_logprobs": [_likelihood(*other) for other in token.top]}
+        for token in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _likelihood(token: bytes, logprob: float) -> dict[str, object]:
+    return {"token": _word(token), "logprob": logprob, "bytes": list(token)}
+
+
+def _word(token: bytes) -> str:
+    """A token may be a part of a letter; its bytes say which."""
+    return token.decode(errors="replace")
 
 
 def _call_to_wire(piece: ToolCall) -> dict[str, object]:

@@ -309,10 +309,10 @@ class Engine:
 
     def _deliver(self, output: Output) -> None:
         match output:
-            case Decoded(sequence, token):
+            case Decoded(sequence, token, likelihood):
                 sequence.completion_tokens += 1
                 sequence.first_token = sequence.first_token or self._clock()
-                sequence.outbox.put(Token(token))
+                sequence.outbox.put(Token(token, likelihood))
                 self._publisher.count_token()
             case Finished(sequence, reason):
                 self._end(sequence, reason)

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
+from webapp.engine.sequence import End, Failed, Likelihood, Progress, Sequence, Token
 from webapp.engine.tool_calls import CallReader
-from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Timing, Usage
+from webapp.generation import (
+    Event,
+    Finish,
+    FinishReason,
+    Prefill,
+    Reasoning,
+    Text,
+    Timing,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 
 Segments = list[tuple[str | None, str]]
 
@@ -146,8 +157,17 @@ class Splitter:
 class Answer:
     """Turns one sequence's outbox into events; tells the engine to stop at a stop string."""
 
-    def __init__(self, sequence: Sequence, splitter: Splitter, stop: Callable[[], object], clock: Callable[[], float]):
+    def __init__(
+        self,
+        sequence: Sequence,
+        splitter: Splitter,
+        stop: Callable[[], object],
+        clock: Callable[[], float],
+        spell: Callable[[int], bytes] = lambda token: b"",
+    ):
         self._sequence = sequence
+        self._spell = spell
+        self._unsaid: list[TokenLogprob] = []
         self._splitter = splitter
         self._stop = stop
         self._clock = clock
@@ -165,24 +185,41 @@ class Answer:
                     self._admitted = self._admitted or self._clock()
                     yield Prefill(parcel.done_tokens, parcel.total_tokens)
                 case Token():
-                    yield from self._token(parcel.id)
+                    yield from self._with_tokens(self._token(parcel))
                     if self._splitter.stopped:
                         self._stop()
                         yield self._finish("stop")
                         return
                 case End():
-                    yield from self._splitter.finish(cut_off=parcel.reason != "stop")
+                    yield from self._with_tokens(self._splitter.finish(cut_off=parcel.reason != "stop"))
+                    if self._unsaid:
+                        yield Text("", tuple(self._unsaid))
                     yield self._finish("stop" if self._splitter.stopped else parcel.reason)
                     return
                 case Failed():
                     raise parcel.error
 
-    def _token(self, token: int) -> Iterator[Event]:
+    def _token(self, token: Token) -> Iterator[Event]:
         self._first_token = self._first_token or self._clock()
         self._tokens += 1
         was_reasoning = self._splitter.in_reasoning
-        yield from self._splitter.feed(token)
+        if token.likelihood is not None and not was_reasoning:
+            self._unsaid.append(self._spelt(token.id, token.likelihood))
+        yield from self._splitter.feed(token.id)
         self._reasoning_tokens += was_reasoning or self._splitter.in_reasoning
+
+    def _spelt(self, token: int, likelihood: Likelihood) -> TokenLogprob:
+        top = tuple((self._spell(other), logprob) for other, logprob in likelihood.top)
+        return TokenLogprob(self._spell(token), likelihood.logprob, top)
+
+    def _with_tokens(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Each text takes along the tokens since the last; those of a thought or a call are nobody's."""
+        for event in events:
+            if self._unsaid and isinstance(event, Text):
+                event = Text(event.text, tuple(self._unsaid))
+            if isinstance(event, Text | Reasoning | ToolCall):
+                self._unsaid.clear()
+            yield event
 
     def _finish(self, reason: FinishReason) -> Finish:
         sequence = self._sequence

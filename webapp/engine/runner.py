@@ -9,7 +9,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
 
-from webapp.engine.sequence import Sequence
+from webapp.engine.sequence import Likelihood, Sequence
 from webapp.generation import FinishReason, InstalledModel
 
 
@@ -25,6 +25,7 @@ class Prefilled:
 class Decoded:
     sequence: Sequence
     token: int
+    likelihood: Likelihood | None = None
 
 
 @dataclass(frozen=True, slots=True)

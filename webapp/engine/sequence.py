@@ -15,7 +15,7 @@ from webapp.errors import HearthError, OutOfMemory
 from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingParams
 
 if TYPE_CHECKING:
-    from webapp.engine.mlx.grammar import Constraint
+    from webapp.engine.mlx.grammar import Matched
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a token was, and the likeliest ones at its place, best first; natural logarithms."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     id: int
+    likelihood: Likelihood | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,8 @@ class Sequence:
     """A request inside the engine, from submit to its last token. Times are the engine clock's.
 
     One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for `max_tokens`, so
-    memory may shorten it. `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: why there
-    was no memory for it when it was last looked at.
+    memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place. `ticket`: order of
+    arrival. `timeouts`: those it was admitted under. `refusal`: why there was no memory for it when last looked at.
     """
 
     id: str
@@ -76,7 +85,8 @@ class Sequence:
     submitted: float
     length_is_ours: bool = False
     embeds: bool = False
-    constraint: Constraint | None = None
+    top_logprobs: int | None = None
+    constraint: Matched | None = None
     outbox: SimpleQueue[Parcel] = field(default_factory=SimpleQueue)
     state: RequestState = "waiting"
     ticket: int = 0

@@ -16,14 +16,14 @@ import pytest
 from tests.conftest import LLAMA, QWEN
 from tests.engine.mlx.conftest import advance, answer, sequence
 from webapp.engine.backend import Backend
-from webapp.engine.mlx.grammar import EVERYTHING, WORD_BITS, Constraint
+from webapp.engine.mlx.grammar import EVERYTHING, WORD_BITS, Matched
 from webapp.engine.mlx.rows import allowed
 from webapp.engine.mlx.runner import MlxRunner
 from webapp.engine.mlx.tokenizer import Tokenizer
 from webapp.engine.runner import Broken
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import Grammar, InstalledModel, SamplingParams
+from webapp.generation import GenerationRequest, Grammar, InstalledModel, SamplingParams
 
 Installed = Callable[[str], InstalledModel]
 Load = Callable[[str], MlxRunner]
@@ -61,9 +61,13 @@ def constrained(
 ) -> Sequence:
     prompt = Prompt((5, 6, 7, seed % 400 + 8))
     one = sequence(model, prompt.tokens, SamplingParams(temperature=1.0, seed=seed), max_tokens)
-    one.constraint = tokenizer.constraint(grammar, prompt, {})
+    one.constraint = tokenizer.constraint(asking(grammar), prompt, {})
     one.eos_ids = tokenizer.eos_ids
     return one
+
+
+def asking(grammar: Grammar) -> GenerationRequest:
+    return GenerationRequest("r", "m", prompt="x", grammar=grammar)
 
 
 def json_grammar(schema: object) -> Grammar:
@@ -143,11 +147,11 @@ def test_what_cannot_be_enforced_is_refused_by_name(
     backend: Backend, installed: Installed, grammar: Grammar, error: type[InvalidRequest], words: str
 ) -> None:
     with pytest.raises(error, match=words) as refused:
-        backend.tokenizer(installed(QWEN)).constraint(grammar, Prompt((5,)), {})
+        backend.tokenizer(installed(QWEN)).constraint(asking(grammar), Prompt((5,)), {})
     assert refused.value.param == grammar.param
 
 
-def bits(constraint: Constraint, vocabulary: int) -> set[int]:
+def bits(constraint: Matched, vocabulary: int) -> set[int]:
     words = np.zeros(-(-vocabulary // WORD_BITS), dtype=np.int32)
     constraint.fill(words)
     return set(np.flatnonzero(np.array(allowed(mx.array(words[None]), vocabulary))[0]).tolist())
@@ -158,8 +162,8 @@ def test_a_thought_comes_first_when_it_is_asked_for(backend: Backend, installed:
     [start], [end] = tokenizer.encode("<think>"), tokenizer.encode("</think>")
     [yes] = tokenizer.encode("y")
     grammar = Grammar("regex", "y", "x")
-    bound = tokenizer.constraint(grammar, Prompt((5,)), {})
-    free = tokenizer.constraint(grammar, Prompt((5,)), {"enable_thinking": True})
+    bound = tokenizer.constraint(asking(grammar), Prompt((5,)), {})
+    free = tokenizer.constraint(asking(grammar), Prompt((5,)), {"enable_thinking": True})
     assert bound and free
     assert bits(bound, tokenizer.vocabulary_size) == {yes}
     assert bits(free, tokenizer.vocabulary_size) == {yes, start}
@@ -174,7 +178,7 @@ def test_a_thought_comes_first_when_it_is_asked_for(backend: Backend, installed:
 
 def test_logits_wider_than_the_vocabulary_are_never_chosen(backend: Backend, installed: Installed) -> None:
     tokenizer = backend.tokenizer(installed(QWEN))
-    bound = tokenizer.constraint(json_grammar({}), Prompt((5,)), {})
+    bound = tokenizer.constraint(asking(json_grammar({})), Prompt((5,)), {})
     assert bound and max(bits(bound, tokenizer.vocabulary_size + 100)) < tokenizer.vocabulary_size
 
 

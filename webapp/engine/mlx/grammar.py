@@ -5,6 +5,7 @@ Made on the request's thread, where a grammar that cannot be enforced is refused
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,40 +15,79 @@ from llguidance.numpy import fill_next_token_bitmask
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from numpy.typing import NDArray
 
+from webapp.engine.mlx import call_grammar
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import Grammar
+from webapp.generation import GenerationRequest, Grammar
 
 WORD_BITS = 32
 EVERYTHING = -1
-# Small models like to indent for ever.
-WHITE_SPACE = r"[ \n\t]{0,40}"
 
 
 class Grammars:
     """Compiles grammars over one tokenizer. Thread-safe."""
 
     def __init__(self, wrapper: TokenizerWrapper):
+        self._wrapper = wrapper
+        self._family = wrapper.tool_parser.__module__.rpartition(".")[2] if wrapper.has_tool_calling else ""
+        self._call_start, self._call_end = wrapper.tool_call_start or "", wrapper.tool_call_end or ""
         self._tokens = from_tokenizer(wrapper._tokenizer, eos_token=sorted(wrapper.eos_token_ids))
         self._think_start = wrapper.think_start_id if wrapper.has_thinking else None
         self._think_end = tuple(wrapper.think_end_tokens or ()) if wrapper.has_thinking else ()
 
-    def compile(self, grammar: Grammar, in_reasoning: bool, may_think: bool) -> Constraint:
+    def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Raises UnsupportedParameter naming what cannot be enforced, or InvalidRequest for what is no grammar."""
+        if request.grammar is None:
+            return self._compile_calls(request, in_reasoning, may_think)
+        grammar = request.grammar
         matcher = LLMatcher(self._tokens, _source(grammar), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
             if "nimplemented" in reason or "Unknown format" in reason:
                 raise UnsupportedParameter(f"The {grammar.kind} cannot be enforced: {reason}.", grammar.param)
             raise InvalidRequest(f"The {grammar.kind} is not valid: {reason}.", grammar.param, "invalid_value")
+        return self._bound(matcher, in_reasoning, may_think)
+
+    def _bound(self, matcher: LLMatcher, in_reasoning: bool, may_think: bool) -> Constraint:
         think_start = self._think_start if may_think and not in_reasoning else None
         return Constraint(matcher, self._tokens, think_start, self._think_end, in_reasoning)
+
+    def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
+        """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
+        tools, choice = request.offered_tools, request.tool_choice
+        start, end = (self._terminal(marker) for marker in (self._call_start, self._call_end))
+        if choice.mode == "required":
+            several = request.parallel_tool_calls
+            source = call_grammar.calls(self._family, tools, choice.name, several, start, end)
+            return self._bound(self._matcher(source), in_reasoning, may_think)
+        trigger = self._ids(self._call_start)
+        if len(trigger) != 1:
+            raise UnsupportedParameter("This model's calls cannot be told from its text in time.", "tools")
+        return CallGuard(self._matcher(call_grammar.one_call(self._family, tools, end)), self._tokens, trigger[0])
+
+    def spell(self, token: int) -> bytes:
+        return bytes(self._tokens.decode_bytes([token]))
+
+    def _matcher(self, source: str) -> LLMatcher:
+        matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(source), log_level=0)
+        if matcher.is_error():
+            reason = matcher.get_error().splitlines()[0]
+            raise UnsupportedParameter(f"Calls of these tools cannot be enforced: {reason}.", "tools")
+        return matcher
+
+    def _ids(self, marker: str) -> list[int]:
+        return list(self._wrapper.encode(marker, add_special_tokens=False)) if marker else []
+
+    def _terminal(self, marker: str) -> str:
+        """A marker in a Lark grammar: a token of its own, or text."""
+        ids = self._ids(marker)
+        return f"<[{ids[0]}]>" if len(ids) == 1 else json.dumps(marker) if marker else ""
 
 
 def _source(grammar: Grammar) -> str:
     try:
         match grammar.kind:
             case "JSON schema":
-                bounded: Any = {"whitespace_pattern": WHITE_SPACE}
+                bounded: Any = {"whitespace_pattern": call_grammar.WHITE_SPACE}
                 return str(LLMatcher.grammar_from_json_schema(grammar.text, overrides=bounded))
             case "regex":
                 return str(LLMatcher.grammar_from_regex(grammar.text))
@@ -57,8 +97,36 @@ def _source(grammar: Grammar) -> str:
         raise InvalidRequest(f"The {grammar.kind} is not valid: {error}.", grammar.param, "invalid_value") from error
 
 
-class Constraint:
-    """Free while the model thinks, then bound. `broken` says why it can no longer be kept to."""
+class Matched:
+    """A matcher and the tokens it knows. `broken` says why it can no longer be kept to."""
+
+    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer):
+        self._matcher = matcher
+        self._words = np.zeros((1, -(-tokens.vocab_size // WORD_BITS)), dtype=np.int32)
+        self._ends = tuple(tokens.eos_tokens)
+        self.broken: str | None = None
+
+    def __deepcopy__(self, memo: object) -> Matched:
+        """mlx-lm copies a prompt's batch to split it (0.32), and drops the other half of each copy."""
+        return self
+
+    def consume(self, token: int) -> None:
+        """The token that was sampled last. After its end a batch still samples once: that one does not count."""
+        if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
+            self.broken = self._matcher.get_error() or "a token outside of the grammar was sampled"
+
+    def fill(self, words: NDArray[np.int32]) -> None:
+        """Set the bit of each token that may come next. Words beyond the tokenizer's vocabulary stay zero."""
+        if self.broken:
+            words[:] = EVERYTHING
+            return
+        fill_next_token_bitmask(self._matcher, self._words, 0)
+        known = min(len(words), self._words.shape[1])
+        words[:known] = self._words[0, :known]
+
+
+class Constraint(Matched):
+    """Free while the model thinks, then bound to the end."""
 
     def __init__(
         self,
@@ -68,21 +136,13 @@ class Constraint:
         think_end: tuple[int, ...],
         in_reasoning: bool,
     ):
-        self._matcher = matcher
-        self._words = np.zeros((1, -(-tokens.vocab_size // WORD_BITS)), dtype=np.int32)
-        self._ends = tuple(tokens.eos_tokens)
+        super().__init__(matcher, tokens)
         self._think_start = think_start
         self._think_end = think_end
         self._thinking = in_reasoning
         self._latest: tuple[int, ...] = ()
-        self.broken: str | None = None
-
-    def __deepcopy__(self, memo: object) -> Constraint:
-        """mlx-lm copies a prompt's batch to split it (0.32), and drops the other half of each copy."""
-        return self
 
     def consume(self, token: int) -> None:
-        """The token that was sampled last."""
         if self._thinking:
             self._latest = (*self._latest, token)[-len(self._think_end) :]
             self._thinking = self._latest != self._think_end
@@ -90,22 +150,38 @@ class Constraint:
             self._thinking, self._think_start = True, None
         else:
             self._think_start = None
-            self._advance(token)
-
-    def _advance(self, token: int) -> None:
-        """After its end a batch still samples once: that token does not count."""
-        if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
-            self.broken = self._matcher.get_error() or "a token outside of the grammar was sampled"
+            super().consume(token)
 
     def fill(self, words: NDArray[np.int32]) -> None:
-        """Set the bit of each token that may come next. Words beyond the tokenizer's vocabulary stay zero."""
-        if self._thinking or self.broken:
+        if self._thinking:
             words[:] = EVERYTHING
             for token in self._ends:  # a thought is not an answer
                 words.view(np.uint32)[token // WORD_BITS] &= ~np.uint32(1 << token % WORD_BITS)
             return
-        fill_next_token_bitmask(self._matcher, self._words, 0)
-        known = min(len(words), self._words.shape[1])
-        words[:known] = self._words[0, :known]
+        super().fill(words)
         if self._think_start is not None:
             words.view(np.uint32)[self._think_start // WORD_BITS] |= np.uint32(1 << self._think_start % WORD_BITS)
+
+
+class CallGuard(Matched):
+    """Free, but bound from each `trigger` to the end of the call that it begins."""
+
+    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, trigger: int):
+        super().__init__(matcher, tokens)
+        self._trigger = trigger
+        self._bound = False
+
+    def consume(self, token: int) -> None:
+        if not self._bound:
+            self._bound = token == self._trigger
+            return
+        super().consume(token)
+        if self._matcher.is_stopped() and not self.broken:
+            self._matcher.reset()
+            self._bound = False
+
+    def fill(self, words: NDArray[np.int32]) -> None:
+        if self._bound:
+            super().fill(words)
+        else:
+            words[:] = EVERYTHING

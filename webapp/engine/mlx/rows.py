@@ -14,7 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from webapp.engine.mlx.grammar import WORD_BITS, Constraint
+from webapp.engine.mlx.grammar import WORD_BITS, Matched
 from webapp.generation import SamplingParams
 
 WORD = 0xFFFFFFFF
@@ -29,7 +29,7 @@ class Row:
     sampling: SamplingParams
     seed: int
     prompt: tuple[int, ...] = ()
-    constraint: Constraint | None = None
+    constraint: Matched | None = None
     ends: frozenset[int] = frozenset()
 
     @property

@@ -22,7 +22,7 @@ from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.prefix_cache import PrefixCache
 from webapp.engine.mlx.rows import Row, Rows, Sampled
 from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled
-from webapp.engine.sequence import Sequence
+from webapp.engine.sequence import Likelihood, Sequence
 
 # How many steps of prefill a burst of prompts may take before the first of them answers.
 BURST_STEPS = 4
@@ -30,6 +30,8 @@ BURST_STEPS = 4
 LONGEST_CHUNK_SECONDS = 0.2
 MOST_PREFILLING = 32
 MOST_DECODING = 256
+# Instead of minus infinity, which JSON cannot say.
+NEVER = -9999.0
 
 
 class PrefillSpeed:
@@ -198,7 +200,7 @@ class MlxRunner:
             return []
         outputs: list[Output] = []
         if answer.finish_reason != "stop":
-            outputs.append(Decoded(sequence, answer.token))
+            outputs.append(Decoded(sequence, answer.token, likelihood(answer, sequence.top_logprobs)))
         if answer.finish_reason is not None:
             self._forget(sequence)
             self._prefix_cache.store(answer.all_tokens, answer.prompt_cache[:-1])
@@ -231,3 +233,13 @@ class MlxRunner:
         del self._model, self._batch, self._embedder
         self._prefix_cache.trim(0)
         device.release_memory()
+
+
+def likelihood(answer: Any, top: int | None) -> Likelihood | None:
+    """Of a token as it was sampled: after penalties, bias and grammar, before temperature."""
+    if top is None:
+        return None
+    logprobs = mx.maximum(answer.logprobs.astype(mx.float32), NEVER)
+    best = mx.argsort(-logprobs)[:top]
+    own, ids, values = logprobs[answer.token], best.tolist(), logprobs[best].tolist()
+    return Likelihood(float(own.item()), tuple(zip(ids, values, strict=True)))  # type: ignore[arg-type]

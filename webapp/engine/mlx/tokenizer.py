@@ -18,12 +18,12 @@ from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from webapp.engine.mlx.config import eos_ids, read_config
 from webapp.engine.mlx.deadline import within
-from webapp.engine.mlx.grammar import Constraint, Grammars
+from webapp.engine.mlx.grammar import Grammars, Matched
 from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
 from webapp.engine.tool_calls import CallFormat
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
-from webapp.generation import Grammar, InstalledModel, Message, Tool
+from webapp.generation import GenerationRequest, InstalledModel, Message, Tool
 
 RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
@@ -161,25 +161,30 @@ class Tokenizer:
     def decode(self, tokens: Seq[int]) -> str:
         return str(self._wrapper.decode(list(tokens)))
 
+    def spell(self, token: int) -> bytes:
+        """The bytes of one token, which may be a part of a letter."""
+        return self._grammars.spell(token)
+
     def detokenizer(self) -> Detokenizer:
         """A fresh one, for one answer."""
         return self._wrapper.detokenizer
 
     def constraint(
-        self, grammar: Grammar | None, prompt: Prompt, template_options: Mapping[str, object]
-    ) -> Constraint | None:
-        """What keeps an answer to `grammar`; a model that is asked to think may do so first.
+        self, request: GenerationRequest, prompt: Prompt, template_options: Mapping[str, object]
+    ) -> Matched | None:
+        """What keeps an answer to the grammar or the calls that a request insists on.
 
+        A model that is asked to think may do so first.
         Raises UnsupportedParameter and InvalidRequest for a grammar that cannot be enforced.
         """
-        if grammar is None:
+        if request.grammar is None and not request.insists_on_calls:
             return None
         may_think = template_options.get("enable_thinking") is True
         try:
-            return within(COMPILE_SECONDS, lambda: self._grammars.compile(grammar, prompt.in_reasoning, may_think))
+            return within(COMPILE_SECONDS, lambda: self._grammars.compile(request, prompt.in_reasoning, may_think))
         except TimeoutError as error:
-            message = f"The {grammar.kind} took longer than {COMPILE_SECONDS:g} s to prepare."
-            raise InvalidRequest(message, grammar.param) from error
+            param = request.grammar.param if request.grammar else "tools"
+            raise InvalidRequest(f"The grammar took longer than {COMPILE_SECONDS:g} s to prepare.", param) from error
 
     @cached_property
     def _grammars(self) -> Grammars:

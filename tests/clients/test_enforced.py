@@ -1,0 +1,161 @@
+"""What a request insists on is kept to by models that say anything: calls, strict arguments, likelihoods."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from openai import BadRequestError, OpenAI
+from pydantic import BaseModel, Field
+
+from tests.conftest import LLAMA, QWEN, Hearth
+
+HELLO: Any = [{"role": "user", "content": "Tell me about the river."}]
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "days": {"type": "integer", "minimum": 1, "maximum": 9},
+        "unit": {"enum": ["C", "F"]},
+    },
+    "required": ["city", "unit"],
+    "additionalProperties": False,
+}
+WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS, "strict": True}}
+CLOCK: Any = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+SCHEMAS = {"get_weather": PARAMETERS, "clock": {"type": "object"}}
+
+
+@pytest.fixture
+def client(hearth: Hearth) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{hearth.base_url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
+
+
+def chat(client: OpenAI, **fields: Any) -> Any:
+    chosen: Any = {"model": QWEN, "messages": HELLO, "max_tokens": 300, "temperature": 1, "seed": 1, **fields}
+    return client.chat.completions.create(**chosen)
+
+
+def folded(chunks: Any) -> list[tuple[str, str]]:
+    calls: dict[int, list[str]] = {}
+    for chunk in chunks:
+        for piece in chunk.choices[0].delta.tool_calls or () if chunk.choices else ():
+            call = calls.setdefault(piece.index, ["", ""])
+            call[0] += piece.function.name or ""
+            call[1] += piece.function.arguments or ""
+    return [(name, arguments) for name, arguments in calls.values()]
+
+
+@pytest.mark.parametrize("model", [QWEN, LLAMA, "ember"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_required_call_is_always_a_whole_one(client: OpenAI, model: str, seed: int) -> None:
+    fields: Any = {"model": model, "seed": seed, "tools": [WEATHER, CLOCK], "parallel_tool_calls": False}
+    (choice,) = chat(client, **fields, tool_choice="required").choices
+    if choice.finish_reason == "length":
+        pytest.skip("cut off")
+    assert choice.finish_reason == "tool_calls"
+    (call,) = choice.message.tool_calls
+    jsonschema.validate(json.loads(call.function.arguments), SCHEMAS[call.function.name])
+    assert choice.message.content is None
+    streamed = folded(chat(client, **fields, tool_choice="required", stream=True))
+    assert streamed == [(call.function.name, call.function.arguments)]
+
+
+@pytest.mark.parametrize("model", [QWEN, LLAMA])
+def test_a_named_call_is_of_that_tool(client: OpenAI, model: str) -> None:
+    named: Any = {"type": "function", "function": {"name": "clock"}}
+    for seed in range(4):
+        fields: Any = {"model": model, "tools": [WEATHER, CLOCK], "seed": seed, "max_tokens": 100}
+        (choice,) = chat(client, **fields, tool_choice=named).choices
+        for call in choice.message.tool_calls or ():
+            assert call.function.name == "clock"
+
+
+def test_strict_arguments_are_kept_when_the_model_may_choose(client: OpenAI, hearth: Hearth) -> None:
+    """A bias makes a random model call; what it then says is bound."""
+    [marker] = hearth.server.backend.tokenizer(hearth.server.catalog.find(QWEN)).encode("<tool_call>")
+    calls = 0
+    for seed in range(6):
+        bias = {str(marker): 9}
+        (choice,) = chat(client, tools=[WEATHER], logit_bias=bias, seed=seed, max_tokens=400).choices
+        for call in choice.message.tool_calls or ():
+            jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
+            calls += 1
+    assert calls > 0
+
+
+def test_a_strict_schema_that_cannot_be_enforced_is_refused(client: OpenAI) -> None:
+    impossible = {"type": "object", "properties": {"a": {"not": {"type": "string"}}}}
+    strict: Any = {"type": "function", "function": {"name": "f", "parameters": impossible, "strict": True}}
+    with pytest.raises(BadRequestError) as refused:
+        chat(client, tools=[CLOCK, strict])
+    assert refused.value.param == "tools[1].function.parameters"
+    lenient: Any = {"type": "function", "function": {"name": "f", "parameters": impossible}}
+    chat(client, tools=[lenient], tool_choice="required", max_tokens=20)
+
+
+def test_a_form_and_tools_do_not_go_together(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        chat(client, tools=[CLOCK], response_format={"type": "json_object"})
+    assert refused.value.param == "response_format"
+    chat(client, tools=[CLOCK], tool_choice="none", response_format={"type": "json_object"}, max_tokens=5)
+
+
+class Person(BaseModel):
+    name: str = Field(max_length=12)
+    age: int = Field(ge=0, le=120)
+
+
+def test_parse_gives_the_type_that_was_asked_for(client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model="ember", messages=HELLO, response_format=Person, max_tokens=200, temperature=0
+    )
+    assert isinstance(answer.choices[0].message.parsed, Person)
+
+
+# Likelihoods
+
+
+@pytest.mark.parametrize("model", [QWEN, LLAMA])
+def test_logprobs_are_of_the_tokens_that_make_the_text(client: OpenAI, model: str) -> None:
+    fields: Any = {"model": model, "temperature": 0, "max_tokens": 30, "logprobs": True, "top_logprobs": 3}
+    (choice,) = chat(client, **fields).choices
+    tokens = choice.logprobs.content
+    assert b"".join(bytes(token.bytes) for token in tokens).decode(errors="replace") == choice.message.content
+    for token in tokens:
+        assert [each.logprob for each in token.top_logprobs] == sorted(e.logprob for e in token.top_logprobs)[::-1]
+        assert token.top_logprobs[0].token == token.token  # greedy takes the likeliest
+        assert token.logprob == pytest.approx(token.top_logprobs[0].logprob)
+        assert sum(math.exp(each.logprob) for each in token.top_logprobs) <= 1.0001
+
+
+def test_streamed_logprobs_equal_plain_ones(client: OpenAI) -> None:
+    fields: Any = {"temperature": 0, "max_tokens": 30, "logprobs": True, "top_logprobs": 2}
+    plain = chat(client, **fields).choices[0].logprobs.content
+    chunks = [chunk.choices[0] for chunk in chat(client, **fields, stream=True) if chunk.choices]
+    streamed = [token for choice in chunks if choice.logprobs for token in choice.logprobs.content]
+    assert streamed == plain
+
+
+def test_logprobs_without_top_and_without_being_asked(client: OpenAI) -> None:
+    assert chat(client, max_tokens=3).choices[0].logprobs is None
+    tokens = chat(client, max_tokens=3, logprobs=True).choices[0].logprobs.content
+    assert [token.top_logprobs for token in tokens] == [[]] * 3
+    with pytest.raises(BadRequestError) as refused:
+        chat(client, top_logprobs=3)
+    assert refused.value.param == "top_logprobs"
+
+
+def test_completions_tell_logprobs_in_the_older_shape(client: OpenAI) -> None:
+    answer = client.completions.create(model=QWEN, prompt="The river", max_tokens=8, temperature=0, logprobs=2)
+    (choice,) = answer.choices
+    assert choice.logprobs is not None
+    tokens, offsets = choice.logprobs.tokens or [], choice.logprobs.text_offset or []
+    assert len(tokens) == 8
+    assert [len(each) for each in choice.logprobs.top_logprobs or []] == [2] * 8
+    assert offsets[0] == 0 and offsets == sorted(offsets)
