@@ -14,6 +14,7 @@ from typing import Any, Literal
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 # A client that left, a call of the cancel route, a button on a page.
 Canceller = Literal["client", "api", "page"]
+ChoiceMode = Literal["auto", "none", "required"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -42,7 +43,7 @@ class Tool:
 class ToolChoice:
     """Whether the model may, must or must not call; with a `name` it must call just this function."""
 
-    mode: Literal["auto", "none", "required"] = "auto"
+    mode: ChoiceMode = "auto"
     name: str | None = None
 
 

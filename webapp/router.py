@@ -118,7 +118,8 @@ class Router:
         """The prompt that the request's messages would become, however long it is."""
         target = self.resolve(request.model)
         agreed = terms(request, target, self._settings())
-        return self._backend.tokenizer(target.model).render(agreed.messages, agreed.template_options, sys.maxsize)
+        tokenizer = self._backend.tokenizer(target.model)
+        return tokenizer.render(agreed.messages, agreed.template_options, sys.maxsize, request.offered_tools)
 
     def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
         """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""

@@ -104,11 +104,11 @@ class ChatMessage(Wire):
     def to_message(self, path: str) -> Message:
         """Text parts are joined as they stand, with nothing between them."""
         if self.content is None and not self.tool_calls:
-            raise _missing(f"{path}.content")
+            raise missing(f"{path}.content")
         if self.tool_calls and self.role != "assistant":
             raise InvalidRequest("Only assistant messages carry tool calls.", f"{path}.tool_calls", "invalid_value")
         if self.role == "tool" and self.tool_call_id is None:
-            raise _missing(f"{path}.tool_call_id")
+            raise missing(f"{path}.tool_call_id")
         parts = self.content if isinstance(self.content, list) else ()
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
         calls = tuple(call.as_template_value() for call in self.tool_calls or ())
@@ -297,7 +297,7 @@ def validate(body: Mapping[str, object], schema: type[B]) -> B:
 def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
     param, kind = _dotted(detail["loc"]), detail["type"]
     if kind == "missing":
-        return _missing(param)
+        return missing(param)
     if kind == "extra_forbidden":
         return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
     if kind == UNSUPPORTED:
@@ -317,5 +317,5 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _missing(param: str) -> InvalidRequest:
+def missing(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
