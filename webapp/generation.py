@@ -86,13 +86,15 @@ class GenerationRequest:
     """What a client asks for, checked and typed.
 
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
-    `sampling` holds only the fields of `SamplingParams` that the client set itself.
+    `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name`: where the client
+    wrote the prompt, for errors.
     """
 
     id: str
     model: str
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None
+    prompt_name: str = "prompt"
     sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -210,7 +212,15 @@ class Finish:
     unparsed_calls: int = 0
 
 
-Event = Prefill | Text | Reasoning | ToolCall | Embedding | Finish
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An event of one of several answers to a request, its Finish included. Then the stream's own Finish sums up."""
+
+    index: int
+    event: Text | Reasoning | ToolCall | Finish
+
+
+Event = Prefill | Text | Reasoning | ToolCall | Embedding | Choice | Finish
 
 
 @dataclass(frozen=True, slots=True)

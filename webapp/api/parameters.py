@@ -64,7 +64,6 @@ REFUSED_BY_CHAT = (
 REFUSED_BY_COMPLETIONS = (
     *REFUSED_BY_BOTH,
     Refused("best_of", (1,)),
-    Refused("echo", (False,)),
     Refused("suffix", ("",)),
 )
 

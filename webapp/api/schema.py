@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
@@ -20,6 +20,7 @@ from webapp.generation import GenerationRequest, Grammar, Message, Role, Samplin
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2048
+MAX_PROMPTS = 128
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
@@ -43,13 +44,12 @@ def _only_text(kind: object) -> object:
     return kind
 
 
-def _only_one_prompt(prompt: object) -> object:
-    """A list of prompts is accepted while it holds one."""
-    if not (isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)):
-        return prompt
-    if len(prompt) > 1:
-        raise unsupported("Only one prompt per request is supported.")
-    return prompt[0]
+def shape_of_texts(value: object) -> str:
+    """Of one text, one text as token ids, or a list of either."""
+    if not isinstance(value, list):
+        return "<text>"
+    first = value[0] if value else 0
+    return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
 
 
 class TextPart(Wire):
@@ -66,7 +66,11 @@ Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminat
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<list>")]
 PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
-Prompt = Annotated[PromptText | TokenIds, Discriminator(shape_of), BeforeValidator(_only_one_prompt)]
+Prompts = Annotated[
+    list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<texts>")
+]
+TokenRows = Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<rows>")]
+Prompt = Annotated[PromptText | TokenIds | Prompts | TokenRows, Discriminator(shape_of_texts)]
 TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
@@ -218,6 +222,18 @@ class GenerationBody(Wire):
         return chosen
 
     @property
+    def echoes(self) -> bool:
+        """Whether answers begin with their prompts."""
+        return False
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        """One for each prompt, their ids beginning with `request_id`."""
+        return (self.to_request(request_id),)
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        raise NotImplementedError
+
+    @property
     def grammar(self) -> Grammar | None:
         chosen = self.response_format
         return None if chosen is None or isinstance(chosen, TextFormat) else chosen.grammar()
@@ -251,12 +267,34 @@ class ChatBody(GenerationBody):
 
 class CompletionBody(GenerationBody):
     prompt: Prompt
+    echo: bool | None = None
+
+    @property
+    def echoes(self) -> bool:
+        return bool(self.echo)
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        request, prompts = self.to_request(request_id), self._prompts
+        if len(prompts) == 1:
+            return (request,)
+        return tuple(
+            replace(request, id=f"{request_id}-{index}", prompt=prompt, prompt_name=f"prompt[{index}]")
+            for index, prompt in enumerate(prompts)
+        )
+
+    @property
+    def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        if isinstance(self.prompt, str):
+            return (self.prompt,)
+        if isinstance(self.prompt[0], int):
+            return (tuple(self.prompt),)
+        return tuple(prompt if isinstance(prompt, str) else tuple(prompt) for prompt in self.prompt)
 
     def to_request(self, request_id: str) -> GenerationRequest:
         return GenerationRequest(
             id=request_id,
             model=self.model,
-            prompt=self.prompt if isinstance(self.prompt, str) else tuple(self.prompt),
+            prompt=self._prompts[0],
             sampling=self.sampling,
             max_tokens=self.max_tokens,
             stop=self.stop_strings,
