@@ -14,6 +14,7 @@ from typing import Any, Literal
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 # A client that left, a call of the cancel route, a button on a page.
 Canceller = Literal["client", "api", "page"]
+ChoiceMode = Literal["auto", "none", "required"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -42,7 +43,7 @@ class Tool:
 class ToolChoice:
     """Whether the model may, must or must not call; with a `name` it must call just this function."""
 
-    mode: Literal["auto", "none", "required"] = "auto"
+    mode: ChoiceMode = "auto"
     name: str | None = None
 
 
@@ -85,13 +86,15 @@ class GenerationRequest:
     """What a client asks for, checked and typed.
 
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
-    `sampling` holds only the fields of `SamplingParams` that the client set itself.
+    `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name`: where the client
+    wrote the prompt, for errors.
     """
 
     id: str
     model: str
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None
+    prompt_name: str = "prompt"
     sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -227,7 +230,15 @@ class Finish:
     unparsed_calls: int = 0
 
 
-Event = Prefill | Text | Reasoning | ToolCall | Embedding | Finish
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An event of one of several answers to a request, its Finish included. Then the stream's own Finish sums up."""
+
+    index: int
+    event: Text | Reasoning | ToolCall | Finish
+
+
+Event = Prefill | Text | Reasoning | ToolCall | Embedding | Choice | Finish
 
 
 @dataclass(frozen=True, slots=True)

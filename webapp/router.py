@@ -9,6 +9,7 @@ from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
+from webapp.choices import side_by_side
 from webapp.defaults import Target, Terms, terms
 from webapp.embeddings import EmbeddingWork
 from webapp.engine.backend import Backend
@@ -16,7 +17,7 @@ from webapp.engine.engine import Engine
 from webapp.engine.output import Answer, Splitter
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.engine.tool_calls import CallReader
-from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelNotFound
+from webapp.errors import ContextLengthExceeded, HearthError, InvalidRequest, ModelNotFound
 from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, SamplingParams
 from webapp.profiles import Profiles
 from webapp.settings import Settings
@@ -96,6 +97,18 @@ class Router:
         self._engine.submit(sequence)
         return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
 
+    def generate_all(self, requests: Seq[GenerationRequest]) -> Stream:
+        """Submit several requests of one client, whose ids begin with the same `id-`; see `Choice`. All or none."""
+        streams: list[Stream] = []
+        try:
+            for request in requests:
+                streams.append(self.generate(request))
+        except HearthError:
+            for stream in streams:
+                stream.close()
+            raise
+        return side_by_side(streams, prompts=len({request.prompt_name for request in requests}))
+
     def embed(self, request: EmbeddingRequest) -> Stream:
         """Submit texts to be made vectors; the stream gives an Embedding for each, in order. Raises as `generate`."""
         submitted = time.monotonic()
@@ -121,7 +134,8 @@ class Router:
         """The prompt that the request's messages would become, however long it is."""
         target = self.resolve(request.model)
         agreed = terms(request, target, self._settings())
-        return self._backend.tokenizer(target.model).render(agreed.messages, agreed.template_options, sys.maxsize)
+        tokenizer = self._backend.tokenizer(target.model)
+        return tokenizer.render(agreed.messages, agreed.template_options, sys.maxsize, request.offered_tools)
 
     def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
         """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""
@@ -133,7 +147,7 @@ class Router:
         return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, param="tokens").tokens)
 
     def cancel(self, request_id: str, by: Canceller) -> bool:
-        """End a request wherever it is; False when there is none of that id."""
+        """End a request wherever it is, all its parts included; False when there is none of that id."""
         return self._engine.cancel(request_id, by)
 
     def _tokenizer(self, name: str) -> Tokenizer:
@@ -157,7 +171,8 @@ def prompt_of(request: GenerationRequest, agreed: Terms, tokenizer: Tokenizer) -
         param = "messages"
         prompt = tokenizer.render(agreed.messages, agreed.template_options, context_length, request.offered_tools)
     else:
-        param, prompt = "prompt", tokenizer.raw(request.prompt, context_length)
+        param = request.prompt_name
+        prompt = tokenizer.raw(request.prompt, context_length, param=param)
     if not prompt.tokens:
         raise InvalidRequest("The prompt is empty.", param)
     if len(prompt.tokens) >= context_length:

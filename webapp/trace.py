@@ -21,7 +21,7 @@ from webapp.errors import (
     TimedOut,
     Unavailable,
 )
-from webapp.generation import Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
+from webapp.generation import Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
 from webapp.store.audit import AuditRow, Status
 from webapp.stream import Stream, whole_calls
 
@@ -53,19 +53,21 @@ class Trace:
         self._endpoint = endpoint
         self._time = time.time()
         self._began = time.perf_counter()
-        self._request: GenerationRequest | None = None
+        self._requests: tuple[GenerationRequest, ...] = ()
         self._answered_by: str | None = None
         self._begun = False
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[ToolCall] = []
+        # By the index of the choice; most answers have one.
+        self._text: dict[int, list[str]] = {}
+        self._reasoning: dict[int, list[str]] = {}
+        self._calls: dict[int, list[ToolCall]] = {}
 
     @property
     def duration_ms(self) -> float:
         return (time.perf_counter() - self._began) * 1000
 
-    def asks(self, request: GenerationRequest) -> None:
-        self._request, self.model = request, request.model
+    def asks(self, request: GenerationRequest, *others: GenerationRequest) -> None:
+        """`others` differ from it in their prompt."""
+        self._requests, self.model = (request, *others), request.model
 
     def follow(self, stream: Stream) -> Iterator[Event]:
         """The stream's events as they are."""
@@ -118,24 +120,30 @@ class Trace:
     @property
     def content(self) -> Content | None:
         """None when nothing was asked of a model."""
-        if self._request is None:
+        if not self._requests:
             return None
-        calls = tuple(_called(call) for call in whole_calls(self._calls))
-        return Content(_asked(self._request), "".join(self._text), "".join(self._reasoning), calls)
+        calls = tuple(_called(call) for pieces in self._calls.values() for call in whole_calls(pieces))
+        return Content(_asked(self._requests), _joined(self._text), _joined(self._reasoning), calls)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event, choice: int = 0) -> None:
         self._begun = True
         match event:
             case Text():
-                self._text.append(event.text)
+                self._text.setdefault(choice, []).append(event.text)
             case Reasoning():
-                self._reasoning.append(event.text)
+                self._reasoning.setdefault(choice, []).append(event.text)
             case ToolCall():
-                self._calls.append(event)
+                self._calls.setdefault(choice, []).append(event)
+            case Choice(index, inner) if not isinstance(inner, Finish):
+                self._note(inner, index)
             case Finish():
                 self.finish = event
                 if event.unparsed_calls:
                     self.notes["tool_call"] = "unparsed"
+
+
+def _joined(pieces: dict[int, list[str]]) -> str:
+    return "\n\n".join("".join(pieces[choice]) for choice in sorted(pieces))
 
 
 def status_of(error: HearthError) -> Status:
@@ -145,9 +153,10 @@ def status_of(error: HearthError) -> Status:
     return "refused" if isinstance(error, REFUSALS) else "error"
 
 
-def _asked(request: GenerationRequest) -> dict[str, object]:
+def _asked(requests: tuple[GenerationRequest, ...]) -> dict[str, object]:
+    request, *others = requests
     if request.prompt is not None:
-        return {"prompt": request.prompt}
+        return {"prompt": [each.prompt for each in requests] if others else request.prompt}
     tools = {"tools": [_said(tool) for tool in request.tools]} if request.tools else {}
     return {"messages": [_said(message) for message in request.messages], **tools}
 

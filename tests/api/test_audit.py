@@ -63,7 +63,7 @@ def test_an_answer(hearth: Hearth, stream: bool) -> None:
     [
         ("/v1/chat/completions", {"model": "no/such"}, "model_not_found", "no/such"),
         ("/v1/chat/completions", {"messages": 7}, "invalid_type", "tests/qwen3-nano"),
-        ("/v1/chat/completions", {"n": 2}, "unsupported_parameter", "tests/qwen3-nano"),
+        ("/v1/chat/completions", {"audio": {}}, "unsupported_parameter", "tests/qwen3-nano"),
         ("/v1/completions", {}, "missing_required_parameter", "tests/qwen3-nano"),
         ("/v1/nothing/here", {}, "unknown_url", None),
         ("/v1/models", {}, "method_not_allowed", None),

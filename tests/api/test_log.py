@@ -54,7 +54,7 @@ def test_an_answer(hearth: Hearth, lines: Lines, stream: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [({"model": "no/such\nmodel"}, "404"), ({"n": 2}, "400"), ({"messages": SECRET}, "400")]
+    ("body", "status"), [({"model": "no/such\nmodel"}, "404"), ({"audio": {}}, "400"), ({"messages": SECRET}, "400")]
 )
 def test_a_refusal(hearth: Hearth, lines: Lines, body: dict[str, object], status: str) -> None:
     response = ask(hearth, **body)

@@ -15,10 +15,32 @@ from webapp.api.messages_wire import MessageWire, folded
 from webapp.api.parameters import ignored_names
 from webapp.api.schema import validate
 from webapp.errors import EngineFailed, InvalidRequest, UnsupportedParameter
-from webapp.generation import Event, Finish, Message, Prefill, Reasoning, Text, Timing, Usage
+from webapp.generation import (
+    Event,
+    Finish,
+    Message,
+    Prefill,
+    Reasoning,
+    Text,
+    Timing,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    Usage,
+)
 
 HELLO: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
 FINISH = Finish("stop", Usage(10, 5, 4, 2), Timing(0, 0, 1))
+CALLS: list[Event] = [
+    Text("Let me look."),
+    ToolCall(0, "call_1", "weather"),
+    ToolCall(0, arguments='{"city":'),
+    ToolCall(0, arguments=' "Oslo"}'),
+    ToolCall(1, "call_2", "time"),
+    ToolCall(1, arguments="{}"),
+    Finish("tool_calls", Usage(10, 5), Timing(0, 0, 1)),
+]
 EVENTS: list[Event] = [
     Prefill(4, 10),
     Prefill(10, 10),
@@ -95,6 +117,13 @@ def test_a_conversation_with_tools() -> None:
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
         ({"output_config": {"effort": "enormous"}}, "output_config.effort"),
         ({"messages": []}, "messages"),
+        ({"tools": [{"name": "f"}]}, "tools[0].input_schema"),
+        ({"tools": [{"name": "a b", "input_schema": {}}]}, "tools[0].name"),
+        ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, "tools[0].input_schema"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type"),
+        ({"tools": [TOOL] * 129}, "tools"),
+        ({"tool_choice": {"type": "perhaps"}}, "tool_choice.type"),
+        ({"tool_choice": "auto"}, "tool_choice"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0]"),
@@ -106,6 +135,29 @@ def test_what_does_not_fit_is_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         validate({**HELLO, **fields}, MessagesBody)
     assert refusal.value.param == param
+
+
+@pytest.mark.parametrize(
+    "fields, param",
+    [
+        ({"tools": [TOOL, TOOL]}, "tools[1].name"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice.name"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+    ],
+    ids=str,
+)
+def test_tools_and_choice_fit_together(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        validate({**HELLO, **fields}, MessagesBody).to_request("r")
+    assert refusal.value.param == param
+
+
+def test_tools_become_what_the_engine_knows() -> None:
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    request = validate({**HELLO, "tools": [TOOL], "tool_choice": choice}, MessagesBody).to_request("r")
+    assert request.tools == (Tool("f", None, {"type": "object"}),)
+    assert (request.tool_choice, request.parallel_tool_calls, request.max_tokens) == (ToolChoice(), False, 9)
 
 
 def test_unknown_blocks_are_refused_as_unsupported() -> None:
@@ -129,6 +181,19 @@ def test_runs_of_thinking_and_text_are_blocks() -> None:
     assert (message["id"], message["stop_reason"]) == ("msg_1", "end_turn")
     usage = {"input_tokens": 6, "cache_read_input_tokens": 4, "output_tokens": 5}
     assert usage.items() <= message["usage"].items()
+
+
+def test_each_call_is_a_block() -> None:
+    message = MessageWire("req_1", "m", shows_thinking=True).plain(CALLS)
+    assert message["stop_reason"] == "tool_use"
+    assert message["content"] == [
+        {"type": "text", "text": "Let me look."},
+        {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Oslo"}},
+        {"type": "tool_use", "id": "call_2", "name": "time", "input": {}},
+    ]
+    started = [event["content_block"] for event in streamed(CALLS) if event["type"] == "content_block_start"]
+    assert [block.get("input") for block in started] == [None, {}, {}]
+    assert folded(streamed(CALLS)) == message
 
 
 @pytest.mark.parametrize("shows_thinking", [True, False])

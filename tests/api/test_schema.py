@@ -90,6 +90,15 @@ def test_prompts(prompt: object, wanted: object) -> None:
     assert complete(prompt=prompt).prompt == wanted
 
 
+def test_each_prompt_of_a_list_is_a_request() -> None:
+    body = validate({"model": "m", "prompt": [[1, 2], [3]], "max_tokens": 9}, CompletionBody)
+    first, second = body.to_requests("r1")
+    assert (first.id, first.prompt, first.prompt_name) == ("r1-0", (1, 2), "prompt[0]")
+    assert (second.id, second.prompt, second.prompt_name) == ("r1-1", (3,), "prompt[1]")
+    (alone,) = validate({"model": "m", "prompt": ["a"]}, CompletionBody).to_requests("r1")
+    assert (alone.id, alone.prompt, alone.prompt_name) == ("r1", "a", "prompt")
+
+
 def test_thinking_reaches_the_template() -> None:
     assert chat(chat_template_kwargs={"enable_thinking": False}).template_options == {"enable_thinking": False}
 
@@ -174,9 +183,11 @@ def test_refused_under_its_path(fields: dict[str, Any], param: str, code: str) -
         ([-1], "prompt[0]", "invalid_value"),
         ([True], "prompt[0]", "invalid_type"),
         ([2**31], "prompt[0]", "invalid_value"),
-        (["a", "b"], "prompt", "unsupported_parameter"),
-        ([[1], [2]], "prompt", "unsupported_parameter"),
-        ([["a"]], "prompt[0]", "invalid_type"),
+        (["a", 1], "prompt[1]", "invalid_type"),
+        (["a", ""], "prompt[1]", "invalid_value"),
+        (["a"] * 129, "prompt", "invalid_value"),
+        ([[1], []], "prompt[1]", "invalid_value"),
+        ([["a"]], "prompt[0][0]", "invalid_type"),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.api.test_wire import whole_of
 from webapp.api.schema import ChatBody, validate
 from webapp.api.wire import ChatWire, server_sent
 from webapp.errors import InvalidRequest, UnsupportedParameter
@@ -148,10 +149,10 @@ def test_a_stream_folded_is_the_plain_answer(
     for index, (name, arguments) in enumerate(calls):
         events += pieces(index, name, arguments)
     events.append(Finish(reason, Usage(1, 1), Timing(0, 0, 0)))
-    plain: Any = wire(Tool("f")).plain(collect(iter(events)))
+    plain: Any = whole_of(wire(Tool("f")), collect(iter(events)))
     (choice,) = plain["choices"]
     message = {name: value for name, value in choice["message"].items() if name not in ("role", "refusal")}
-    assert folded(b"".join(server_sent(iter(events), wire(Tool("f")), False))) == (message, choice["finish_reason"])
+    assert folded(b"".join(server_sent(iter(events), [wire(Tool("f"))], False))) == (message, choice["finish_reason"])
 
 
 def test_a_streamed_call_has_id_and_name_first() -> None:
@@ -166,7 +167,7 @@ def test_a_streamed_call_has_id_and_name_first() -> None:
 def test_content_is_null_where_there_is_nothing_but_calls(text: str) -> None:
     events: list[Event] = [Text(text)] if text else []
     events += [*pieces(0, "f", ["{}"]), Finish("tool_calls", Usage(1, 1), Timing(0, 0, 0))]
-    plain: Any = wire(Tool("f")).plain(collect(iter(events)))
+    plain: Any = whole_of(wire(Tool("f")), collect(iter(events)))
     message = plain["choices"][0]["message"]
     assert message["content"] == (text or None)
     call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
-from webapp.api.wire import ChatWire, CompletionWire, server_sent
+from webapp.api.wire import ChatWire, CompletionWire, plain, server_sent
 from webapp.errors import EngineFailed
-from webapp.generation import Event, Finish, FinishReason, GenerationRequest, Prefill, Reasoning, Text, Timing, Usage
+from webapp.generation import (
+    Completion,
+    Event,
+    Finish,
+    FinishReason,
+    GenerationRequest,
+    Prefill,
+    Reasoning,
+    Text,
+    Timing,
+    Usage,
+)
 from webapp.stream import collect
 
 TIMING = Timing(0.0, 0.1, 0.2)
@@ -41,7 +52,11 @@ def messages(body: bytes) -> list[Any]:
 
 
 def stream(wire: ChatWire | CompletionWire, include_usage: bool = False) -> bytes:
-    return b"".join(server_sent(iter(EVENTS), wire, include_usage))
+    return b"".join(server_sent(iter(EVENTS), [wire], include_usage))
+
+
+def whole_of(wire: ChatWire | CompletionWire, completion: Completion) -> dict[str, object]:
+    return plain([wire], [completion], completion.finish.usage)
 
 
 def test_chat_chunks_fold_to_the_plain_answer() -> None:
@@ -50,8 +65,8 @@ def test_chat_chunks_fold_to_the_plain_answer() -> None:
     assert deltas[0] == {"role": "assistant", "content": ""}
     assert "".join(delta.get("content", "") for delta in deltas) == "Hello " + AWKWARD
     assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "hm"
-    plain: Any = chat_wire().plain(collect(iter(EVENTS)))
-    (choice,) = plain["choices"]
+    answer: Any = whole_of(chat_wire(), collect(iter(EVENTS)))
+    (choice,) = answer["choices"]
     assert choice["message"]["content"] == "Hello " + AWKWARD
     assert choice["message"]["reasoning_content"] == "hm"
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"][0]["finish_reason"]] == [
@@ -60,15 +75,15 @@ def test_chat_chunks_fold_to_the_plain_answer() -> None:
     for chunk in chunks:
         assert chunk["object"] == "chat.completion.chunk"
         assert (chunk["id"], chunk["created"], chunk["model"]) == ("chatcmpl-r1", 1700000000, 'odd "model"')
-        assert (plain["id"], plain["created"], plain["model"]) == (chunk["id"], chunk["created"], chunk["model"])
+        assert (answer["id"], answer["created"], answer["model"]) == (chunk["id"], chunk["created"], chunk["model"])
 
 
 def test_completion_chunks_fold_to_the_plain_answer() -> None:
     wire = CompletionWire(BARE, 1700000000, False)
     chunks = messages(stream(wire))
-    plain: Any = wire.plain(collect(iter(EVENTS)))
-    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == plain["choices"][0]["text"]
-    assert plain["choices"][0]["text"] == "hmHello " + AWKWARD
+    answer: Any = whole_of(wire, collect(iter(EVENTS)))
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer["choices"][0]["text"]
+    assert answer["choices"][0]["text"] == "hmHello " + AWKWARD
     assert {chunk["id"] for chunk in chunks} == {"cmpl-r1"}
 
 
@@ -86,8 +101,8 @@ def test_usage_comes_last_with_no_choices_and_is_null_before(wire: ChatWire | Co
         "prompt_tokens_details": {"cached_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 1},
     }
-    plain: Any = wire.plain(collect(iter(EVENTS)))
-    assert plain["usage"] == last["usage"]
+    answer: Any = whole_of(wire, collect(iter(EVENTS)))
+    assert answer["usage"] == last["usage"]
 
 
 def test_without_include_usage_no_chunk_speaks_of_it() -> None:
@@ -97,7 +112,7 @@ def test_without_include_usage_no_chunk_speaks_of_it() -> None:
 @pytest.mark.parametrize("reason", ["stop", "length", "cancelled"])
 def test_one_finish_reason_last(reason: FinishReason) -> None:
     events = [Text("x"), Finish(reason, USAGE, TIMING)]
-    chunks = messages(b"".join(server_sent(iter(events), chat_wire(), False)))
+    chunks = messages(b"".join(server_sent(iter(events), [chat_wire()], False)))
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, reason]
 
 
@@ -110,7 +125,7 @@ def test_a_failure_in_the_middle_is_the_last_message_and_there_is_no_done() -> N
         yield Text("half")
         raise EngineFailed("The engine broke under this request.")
 
-    body = b"".join(server_sent(failing(), chat_wire(), True))
+    body = b"".join(server_sent(failing(), [chat_wire()], True))
     *_, last = messages(body)
     assert last == {
         "error": {

@@ -141,6 +141,44 @@ def test_a_conversation_with_tools_and_thinking_goes_on(client: Anthropic, model
     assert answer.parse().content
 
 
+WEATHER: Any = {
+    "name": "get_weather",
+    "description": "Get the weather in a city",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+QUESTION: Any = [{"role": "user", "content": "What is the weather in Velmora?"}]
+
+
+def test_a_tool_is_used_and_its_result_answered(client: Anthropic) -> None:
+    offered: Any = {"tools": [WEATHER], "max_tokens": 200}
+    used = ask(client, "ember", messages=QUESTION, **offered)
+    (call,) = used.content
+    assert (used.stop_reason, call.type, call.name, call.input) == (
+        "tool_use",
+        "tool_use",
+        "get_weather",
+        {"city": "Velmora"},
+    )
+    with client.messages.stream(**asking("ember", messages=QUESTION, **offered)) as stream:
+        streamed: Any = stream.get_final_message()
+    assert (streamed.stop_reason, streamed.content[0].name, streamed.content[0].input) == (
+        "tool_use",
+        call.name,
+        call.input,
+    )
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": '{"temperature": 21, "condition": "sunny"}'}
+    history = [*QUESTION, {"role": "assistant", "content": used.content}, {"role": "user", "content": [result]}]
+    answer = ask(client, "ember", messages=history, **offered)
+    assert [block.type for block in answer.content] == ["text"] and answer.stop_reason == "end_turn"
+
+
+def test_tools_count_unless_they_are_not_to_be_used(client: Anthropic) -> None:
+    def count(**fields: Any) -> int:
+        return client.messages.count_tokens(model="ember", messages=QUESTION, **fields).input_tokens
+
+    assert count(tools=[WEATHER]) > count() == count(tools=[WEATHER], tool_choice={"type": "none"})
+
+
 @pytest.mark.parametrize("kind", ["enabled", "adaptive", "disabled"])
 def test_thinking_is_asked_of_the_template(client: Anthropic, hearth: Hearth, kind: str) -> None:
     thinking: Any = {"type": kind, "budget_tokens": 1024} if kind == "enabled" else {"type": kind}
@@ -188,10 +226,10 @@ def test_cancelled_from_elsewhere(hearth: Hearth, model: str) -> None:
         ({"max_tokens": 0}, anthropic.BadRequestError, "invalid_request_error", "max_tokens"),
         ({"temperature": 1.5}, anthropic.BadRequestError, "invalid_request_error", "temperature"),
         (
-            {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},
+            {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
             anthropic.BadRequestError,
             "invalid_request_error",
-            "tools",
+            "tools[0].type",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]},

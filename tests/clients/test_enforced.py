@@ -159,3 +159,42 @@ def test_completions_tell_logprobs_in_the_older_shape(client: OpenAI) -> None:
     assert len(tokens) == 8
     assert [len(each) for each in choice.logprobs.top_logprobs or []] == [2] * 8
     assert offsets[0] == 0 and offsets == sorted(offsets)
+
+
+# Several answers
+
+
+def test_several_answers_to_one_prompt_cost_one_prefill(client: OpenAI, hearth: Hearth) -> None:
+    long: Any = [{"role": "user", "content": "Tell me about the river. " * 20}]
+    answer = chat(client, messages=long, n=4, max_tokens=12, seed=7)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    texts = [choice.message.content for choice in answer.choices]
+    assert len(set(texts)) == 4
+    assert answer.usage.completion_tokens == 48
+    alone = chat(client, messages=long, max_tokens=12, seed=9)
+    assert alone.usage.prompt_tokens == answer.usage.prompt_tokens
+    assert alone.choices[0].message.content == texts[2]
+
+
+def test_streamed_answers_are_told_apart(client: OpenAI) -> None:
+    plain = chat(client, n=3, max_tokens=10)
+    texts = ["", "", ""]
+    for chunk in chat(client, n=3, max_tokens=10, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == [choice.message.content for choice in plain.choices]
+
+
+def test_several_answers_to_several_prompts(client: OpenAI) -> None:
+    answer = client.completions.create(model=QWEN, prompt=["The river", "A letter"], n=2, max_tokens=5, temperature=0)
+    texts = [choice.text for choice in answer.choices]
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    assert texts[0] == texts[1] and texts[2] == texts[3] and texts[0] != texts[2]
+    assert answer.usage is not None and answer.usage.prompt_tokens < 20
+
+
+@pytest.mark.parametrize("n", [0, 17, 1.5, True, "2"])
+def test_a_wrong_number_of_answers_is_named(client: OpenAI, n: Any) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        chat(client, n=n)
+    assert refused.value.param == "n"

@@ -124,6 +124,55 @@ def test_text_completion(client: OpenAI, model: str) -> None:
     assert by_ids.usage and by_ids.usage.prompt_tokens == 3
 
 
+def test_several_prompts_are_answered_as_each_alone(client: OpenAI, hearth: Hearth, model: str) -> None:
+    prompts = ["The fire in the", "Once upon", "A river is"]
+    fields: Any = {"model": model, "temperature": 0, "max_tokens": 12}
+    alone = [client.completions.create(prompt=prompt, **fields) for prompt in prompts]
+    wanted = [answer.choices[0].text for answer in alone]
+    whole = client.completions.create(prompt=prompts, **fields)
+    assert [(choice.index, choice.text) for choice in whole.choices] == list(enumerate(wanted))
+    assert whole.usage and whole.usage.completion_tokens == 36
+    assert whole.usage.prompt_tokens == sum(answer.usage.prompt_tokens for answer in alone if answer.usage)
+    chunks = list(client.completions.create(prompt=prompts, stream=True, **fields))
+    assert len({chunk.id for chunk in chunks}) == 1
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    assert ["".join(choice.text for choice in choices if choice.index == index) for index in range(3)] == wanted
+    assert sorted(choice.index for choice in choices if choice.finish_reason) == [0, 1, 2]
+
+
+def test_echo_puts_the_prompt_first(client: OpenAI, model: str) -> None:
+    fields: Any = {"model": model, "temperature": 0, "max_tokens": 5}
+    answer = client.completions.create(prompt="Once upon", **fields).choices[0].text
+    whole = client.completions.create(prompt="Once upon", echo=True, **fields)
+    assert whole.choices[0].text == "Once upon" + answer
+    chunks = client.completions.create(prompt="Once upon", echo=True, stream=True, **fields)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "Once upon" + answer
+    ids = httpx.post(f"{client.base_url}tokenize", json={"model": model, "input": "Once upon"}).json()["tokens"]
+    both = client.completions.create(prompt=[ids, ids], echo=True, **fields)
+    assert all(choice.text.startswith("Once upon") for choice in both.choices)
+
+
+def test_several_prompts_are_one_request(client: OpenAI, hearth: Hearth, model: str) -> None:
+    fields: Any = {"model": model, "prompt": ["Once", "Twice"], "max_tokens": 3000}
+    raw = client.completions.with_raw_response.create(stream=True, **fields)
+    stream = raw.parse()
+    next(stream)
+    client.post(f"/requests/{raw.headers['x-request-id']}/cancel", cast_to=object)
+    choices = [choice for chunk in stream for choice in chunk.choices]
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["cancelled"] * 2
+    stream = client.completions.create(stream=True, **fields)
+    next(stream)
+    stream.close()
+    assert is_idle(hearth, within_seconds=0.5)
+
+
+def test_one_prompt_that_does_not_fit_refuses_all(client: OpenAI, hearth: Hearth, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.completions.create(model=model, prompt=["Once", "river " * 20_000], max_tokens=3000)
+    assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "prompt[1]")
+    assert is_idle(hearth, within_seconds=0.5)
+
+
 def test_models(client: OpenAI, hearth: Hearth) -> None:
     listed = {model.id: model for model in client.models.list()}
     assert set(hearth.models) <= listed.keys()
@@ -152,8 +201,8 @@ def test_too_long_a_prompt(client: OpenAI, model: str) -> None:
 
 def test_unsupported_parameter(client: OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as refusal:
-        plain(client, model, n=2)
-    assert (refusal.value.code, refusal.value.param) == ("unsupported_parameter", "n")
+        plain(client, model, verbosity="high")
+    assert (refusal.value.code, refusal.value.param) == ("unsupported_parameter", "verbosity")
 
 
 def test_headers(client: OpenAI, model: str) -> None:

@@ -26,6 +26,7 @@ from webapp.api import (
     pool,
     profiles,
     requests,
+    responses,
     settings,
     tokens,
 )
@@ -41,6 +42,7 @@ blueprints = (
     chat.routes,
     completions.routes,
     embeddings.routes,
+    responses.routes,
     messages.routes,
     tokens.routes,
     docs.routes,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -16,9 +17,10 @@ from webapp.api.log import record
 from webapp.api.parameters import HARMLESS, Refused, ignored_names, refuse_unsupported
 from webapp.api.schema import ChatBody, CompletionBody, validate
 from webapp.api.strict import Wire
-from webapp.api.wire import ChatWire, CompletionWire, server_sent
-from webapp.generation import Event, GenerationRequest
-from webapp.stream import Stream, collect
+from webapp.api.wire import ChatWire, CompletionWire, plain, server_sent
+from webapp.choices import collect_all
+from webapp.generation import Choice, Event, GenerationRequest, Text
+from webapp.stream import Stream
 
 B = TypeVar("B", bound=Wire)
 
@@ -29,13 +31,19 @@ def answer(
     """Read, check, generate, write."""
     record().generates = True
     body = read(schema, refused)
-    request = body.to_request(request_id())
-    stream, events = begin(request)
-    wire = wire_type(request, int(time.time()), body.include_usage)
+    requests = body.to_requests(request_id())
+    stream, events = begin(*requests)
+    if body.echoes:
+        events = chain(echoed(requests), events)
+    created = int(time.time())
+    wires = [
+        wire_type(replace(request, id=request_id()), created, body.include_usage, index)
+        for index, request in enumerate(requests)
+    ]
     if body.stream:
-        response = event_stream(server_sent(events, wire, body.include_usage), stream)
+        response = event_stream(server_sent(events, wires, body.include_usage), stream)
     else:
-        response = json_response(wire.plain(collect(events)))
+        response = json_response(plain(wires, *collect_all(events, len(wires))))
     return tell_ignored(response, body, refused)
 
 
@@ -47,17 +55,27 @@ def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
     return validate(raw, schema)
 
 
-def begin(request: GenerationRequest) -> tuple[Stream, Iterator[Event]]:
+def begin(*requests: GenerationRequest) -> tuple[Stream, Iterator[Event]]:
     """The first event is awaited before any response is built, so early failures keep their status.
 
-    Whoever leaves closes the stream: the select loop sees it go, or the response is closed unread.
+    Several requests are several answers to one client, told apart as `Choice`s. Whoever leaves closes the stream: the
+    select loop sees it go, or the response is closed unread.
     """
     here = record()
-    here.trace.asks(request)
-    stream = server().router.generate(request)
+    here.trace.asks(*requests)
+    router = server().router
+    stream = router.generate_all(requests) if len(requests) > 1 else router.generate(requests[0])
     on_disconnect(stream.close)
     events = here.follow(stream)
     return stream, chain((next(events),), events)
+
+
+def echoed(requests: Sequence[GenerationRequest]) -> Iterator[Event]:
+    """The prompts, as if they were what the answers begin with."""
+    for index, request in enumerate(requests):
+        raw = request.prompt or ""
+        text = Text(raw if isinstance(raw, str) else server().router.detokenize(request.model, raw))
+        yield Choice(index, text) if len(requests) > 1 else text
 
 
 def event_stream(body: Iterator[bytes], stream: Stream) -> Response:

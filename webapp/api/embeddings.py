@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag
 from webapp.api.answer import json_response, read, tell_ignored
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
-from webapp.api.schema import PromptText, TokenIds
+from webapp.api.schema import PromptText, TokenIds, shape_of_texts
 from webapp.api.strict import Wire
 from webapp.errors import InvalidRequest
 from webapp.generation import Embedding, EmbeddingRequest
@@ -21,14 +21,6 @@ from webapp.generation import Embedding, EmbeddingRequest
 MOST_TEXTS = 2048
 
 routes = Blueprint("embeddings", __name__, url_prefix="/v1")
-
-
-def _shape(value: object) -> str:
-    """Of one text, one text as token ids, or a list of either."""
-    if not isinstance(value, list):
-        return "<text>"
-    first = value[0] if value else ""
-    return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
 
 
 Texts = Annotated[
@@ -41,7 +33,7 @@ Rows = Annotated[list[TokenIds], Field(max_length=MOST_TEXTS, fail_fast=True), T
 
 class EmbeddingBody(Wire):
     model: Annotated[str, Field(min_length=1, max_length=512)]
-    input: Annotated[PromptText | TokenIds | Texts | Rows, Discriminator(_shape)]
+    input: Annotated[PromptText | TokenIds | Texts | Rows, Discriminator(shape_of_texts)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = None
 

@@ -26,8 +26,6 @@ HARMLESS = frozenset(
 REFUSED = (
     Refused("container"),
     Refused("mcp_servers", ([],)),
-    Refused("tool_choice", ({"type": "auto"}, {"type": "none"})),
-    Refused("tools", ([],)),
 )
 
 routes = Blueprint("messages", __name__, url_prefix="/v1/messages")

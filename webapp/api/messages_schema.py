@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from webapp.api.schema import MAX_MESSAGES, MAX_STOP_STRINGS, StopString, TokenLimit, shape_of
+from webapp.api.schema import MAX_MESSAGES, MAX_STOP_STRINGS, StopString, TokenLimit, missing, shape_of
 from webapp.api.strict import Wire, unsupported
+from webapp.api.tools import MAX_TOOLS, FunctionName, Parameters, check
 from webapp.errors import InvalidRequest
-from webapp.generation import GenerationRequest, Grammar, Message
+from webapp.generation import ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
+
+CHOICES: dict[str, ChoiceMode] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -147,6 +151,37 @@ class OutputConfig(Wire):
     format: OutputFormat | None = None
 
 
+def _only_custom(kind: object) -> object:
+    if isinstance(kind, str) and kind != "custom":
+        raise unsupported("Tools of type '{kind}' are not supported, only custom ones are.", kind=kind[:64])
+    return kind
+
+
+class ToolOffer(Block):
+    """`input_examples` and the like are for Anthropic's own models."""
+
+    type: Annotated[Literal["custom"] | None, BeforeValidator(_only_custom)] = None
+    name: FunctionName
+    description: str | None = None
+    input_schema: Parameters
+    strict: bool | None = None
+    eager_input_streaming: bool | None = None
+
+    def to_tool(self) -> Tool:
+        return Tool(self.name, self.description, self.input_schema, bool(self.strict))
+
+
+class Choice(Wire):
+    type: Literal["auto", "any", "tool", "none"]
+    name: FunctionName | None = None
+    disable_parallel_tool_use: bool | None = None
+
+    def to_choice(self) -> ToolChoice:
+        if self.type == "tool" and self.name is None:
+            raise missing("tool_choice.name")
+        return ToolChoice(CHOICES[self.type], self.name if self.type == "tool" else None)
+
+
 class CountBody(Wire):
     """Whatever the prompt is made of."""
 
@@ -155,11 +190,27 @@ class CountBody(Wire):
     system: SaidText | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    tools: Annotated[list[ToolOffer], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_choice: Choice | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
+        tools, choice = self._offered
         return GenerationRequest(
-            id=request_id, model=self.model, messages=self._messages, template_options=self._template_options
+            id=request_id,
+            model=self.model,
+            messages=self._messages,
+            template_options=self._template_options,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=not (self.tool_choice and self.tool_choice.disable_parallel_tool_use),
         )
+
+    @property
+    def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
+        tools = tuple(offer.to_tool() for offer in self.tools or ())
+        choice = self.tool_choice.to_choice() if self.tool_choice else ToolChoice()
+        check(tools, choice, "")
+        return tools, choice
 
     @property
     def _messages(self) -> tuple[Message, ...]:
@@ -194,14 +245,11 @@ class MessagesBody(CountBody):
 
     def to_request(self, request_id: str) -> GenerationRequest:
         chosen = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k")}
-        return GenerationRequest(
-            id=request_id,
-            model=self.model,
-            messages=self._messages,
+        return replace(
+            super().to_request(request_id),
             sampling={name: value for name, value in chosen.items() if value is not None},
             max_tokens=self.max_tokens,
             stop=tuple(self.stop_sequences or ()),
-            template_options=self._template_options,
             grammar=self.grammar,
         )
 

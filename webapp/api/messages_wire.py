@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from webapp.api.errors import anthropic_body_of
 from webapp.errors import HearthError
-from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, Usage
+from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
 STOP_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
@@ -20,12 +20,12 @@ STOP_REASONS: dict[FinishReason, str] = {
     "cancelled": "cancelled",
 }
 
-Kind = Literal["text", "thinking"]
+Kind = Literal["text", "thinking", "tool_use"]
 MessageEvent = dict[str, Any]
 
 
 class MessageWire:
-    """One answer as message events: each run of text or of thinking is a content block."""
+    """One answer as message events: each run of text or of thinking, and each call, is a content block."""
 
     def __init__(self, request_id: str, model: str, shows_thinking: bool):
         self._request_id = request_id
@@ -56,12 +56,17 @@ class MessageWire:
             case Prefill():
                 yield {"type": "ping"}
             case Text():
-                yield from self._open("text")
+                yield from self._open("text", {"text": ""})
                 yield self._delta({"type": "text_delta", "text": event.text})
             case Reasoning():
-                yield from self._open("thinking")
+                yield from self._open("thinking", {"thinking": "", "signature": ""})
                 if self._shows_thinking:
                     yield self._delta({"type": "thinking_delta", "thinking": event.text})
+            case ToolCall():
+                if event.id is not None:
+                    yield from self._close()
+                    yield from self._open("tool_use", {"id": event.id, "name": event.name, "input": {}})
+                yield self._delta({"type": "input_json_delta", "partial_json": event.arguments})
             case Finish():
                 yield from self._close()
                 yield self._end(event)
@@ -82,14 +87,13 @@ class MessageWire:
         }
         return {"type": "message_start", "message": message}
 
-    def _open(self, kind: Kind) -> Iterator[MessageEvent]:
+    def _open(self, kind: Kind, empty: dict[str, Any]) -> Iterator[MessageEvent]:
         if self._block == kind:
             return
         yield from self._close()
         self._block = kind
         self._index += 1
-        empty = {"type": "text", "text": ""} if kind == "text" else {"type": kind, "thinking": "", "signature": ""}
-        yield {"type": "content_block_start", "index": self._index, "content_block": empty}
+        yield {"type": "content_block_start", "index": self._index, "content_block": {"type": kind, **empty}}
 
     def _close(self) -> Iterator[MessageEvent]:
         """Nothing is signed here, but clients wait for a signature at the end of thinking."""
@@ -114,6 +118,7 @@ class MessageWire:
 def folded(events: Iterable[MessageEvent]) -> dict[str, Any]:
     """The message that a client makes of its events."""
     message: dict[str, Any] = {}
+    written = ""
     for event in events:
         match event["type"]:
             case "message_start":
@@ -122,7 +127,13 @@ def folded(events: Iterable[MessageEvent]) -> dict[str, Any]:
                 message["content"].append(event["content_block"])
             case "content_block_delta":
                 _, (name, piece) = event["delta"].items()
-                message["content"][event["index"]][name] += piece
+                if name == "partial_json":
+                    written += piece
+                else:
+                    message["content"][event["index"]][name] += piece
+            case "content_block_stop" if written:
+                message["content"][event["index"]]["input"] = json.loads(written)
+                written = ""
             case "message_delta":
                 message |= {**event["delta"], "usage": event["usage"]}
     return message

@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from webapp.api.audit import FORMATS, MOST_ROWS
 from webapp.api.embeddings import EmbeddingBody
 from webapp.api.messages_schema import CountBody, MessagesBody
+from webapp.api.responses_schema import ResponseBody
 from webapp.api.schema import ChatBody, CompletionBody
 from webapp.api.tokens_schema import DetokenizeBody, TokenizeBody
 from webapp.profiles import TABLE, Profile
@@ -40,16 +41,18 @@ BODIES: Mapping[str, type[BaseModel]] = {
     "/v1/embeddings": EmbeddingBody,
     "/v1/messages": MessagesBody,
     "/v1/messages/count_tokens": CountBody,
+    "/v1/responses": ResponseBody,
     "/v1/tokenize": TokenizeBody,
     "/v1/detokenize": DetokenizeBody,
 }
-STREAMED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/messages"})
+STREAMED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"})
 EXAMPLES: Mapping[str, Json] = {
     "/v1/chat/completions": HELLO,
     "/v1/completions": {"model": EMBER, "prompt": "The fire in the", "max_tokens": 32},
     "/v1/embeddings": {"model": EMBER, "input": ["a warm fire", "a cold river"]},
     "/v1/messages": {**HELLO, "max_tokens": 256},
     "/v1/messages/count_tokens": HELLO,
+    "/v1/responses": {"model": EMBER, "input": "Hello!"},
     "/v1/tokenize": {"model": EMBER, "input": "a warm fire"},
     "/v1/detokenize": {"model": EMBER, "tokens": [5, 6, 7]},
     "/api/models/load": {"model": EMBER},

@@ -43,9 +43,7 @@ class Refused:
         return any(type(value) is type(off) and value == off for off in self.off)
 
 
-REFUSED_BY_BOTH = (Refused("n", (1,)),)
 REFUSED_BY_CHAT = (
-    *REFUSED_BY_BOTH,
     Refused("audio"),
     Refused("chat_template"),
     Refused("function_call", ("none", "auto")),
@@ -58,9 +56,7 @@ REFUSED_BY_CHAT = (
     Refused("web_search_options"),
 )
 REFUSED_BY_COMPLETIONS = (
-    *REFUSED_BY_BOTH,
     Refused("best_of", (1,)),
-    Refused("echo", (False,)),
     Refused("suffix", ("",)),
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
@@ -20,9 +20,11 @@ from webapp.generation import GenerationRequest, Grammar, Message, Role, Samplin
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2048
+MAX_PROMPTS = 128
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
+MAX_CHOICES = 16
 MAX_GRAMMAR_CHARS = 100_000
 # pydantic repeats what it was given.
 LONGEST_REASON = 500
@@ -43,13 +45,12 @@ def _only_text(kind: object) -> object:
     return kind
 
 
-def _only_one_prompt(prompt: object) -> object:
-    """A list of prompts is accepted while it holds one."""
-    if not (isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)):
-        return prompt
-    if len(prompt) > 1:
-        raise unsupported("Only one prompt per request is supported.")
-    return prompt[0]
+def shape_of_texts(value: object) -> str:
+    """Of one text, one text as token ids, or a list of either."""
+    if not isinstance(value, list):
+        return "<text>"
+    first = value[0] if value else 0
+    return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
 
 
 class TextPart(Wire):
@@ -66,7 +67,11 @@ Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminat
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<list>")]
 PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
-Prompt = Annotated[PromptText | TokenIds, Discriminator(shape_of), BeforeValidator(_only_one_prompt)]
+Prompts = Annotated[
+    list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<texts>")
+]
+TokenRows = Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<rows>")]
+Prompt = Annotated[PromptText | TokenIds | Prompts | TokenRows, Discriminator(shape_of_texts)]
 TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
@@ -104,11 +109,11 @@ class ChatMessage(Wire):
     def to_message(self, path: str) -> Message:
         """Text parts are joined as they stand, with nothing between them."""
         if self.content is None and not self.tool_calls:
-            raise _missing(f"{path}.content")
+            raise missing(f"{path}.content")
         if self.tool_calls and self.role != "assistant":
             raise InvalidRequest("Only assistant messages carry tool calls.", f"{path}.tool_calls", "invalid_value")
         if self.role == "tool" and self.tool_call_id is None:
-            raise _missing(f"{path}.tool_call_id")
+            raise missing(f"{path}.tool_call_id")
         parts = self.content if isinstance(self.content, list) else ()
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
         calls = tuple(call.as_template_value() for call in self.tool_calls or ())
@@ -197,6 +202,7 @@ class GenerationBody(Wire):
     xtc_probability: Annotated[float, Field(ge=0, le=1)] | None = None
     xtc_threshold: Annotated[float, Field(ge=0, le=0.5)] | None = None
     response_format: ResponseFormat | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
 
     @property
     def include_usage(self) -> bool:
@@ -218,9 +224,35 @@ class GenerationBody(Wire):
         return chosen
 
     @property
+    def echoes(self) -> bool:
+        """Whether answers begin with their prompts."""
+        return False
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        """One for each answer to each prompt, their ids beginning with `request_id`."""
+        return self._times_n((self.to_request(request_id),))
+
+    def _times_n(self, requests: tuple[GenerationRequest, ...]) -> tuple[GenerationRequest, ...]:
+        """`n` of each; a seed that is given leads to other words in each."""
+        if self.n in (None, 1):
+            return requests
+        return tuple(
+            replace(request, id=f"{request.id}-{index}", sampling=_seeded(request.sampling, index))
+            for request in requests
+            for index in range(self.n)
+        )
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        raise NotImplementedError
+
+    @property
     def grammar(self) -> Grammar | None:
         chosen = self.response_format
         return None if chosen is None or isinstance(chosen, TextFormat) else chosen.grammar()
+
+
+def _seeded(sampling: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    return {**sampling, "seed": sampling["seed"] + index} if "seed" in sampling else sampling
 
 
 class ChatBody(GenerationBody):
@@ -262,12 +294,35 @@ class ChatBody(GenerationBody):
 class CompletionBody(GenerationBody):
     prompt: Prompt
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    echo: bool | None = None
+
+    @property
+    def echoes(self) -> bool:
+        return bool(self.echo)
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        request, prompts = self.to_request(request_id), self._prompts
+        if len(prompts) == 1:
+            return self._times_n((request,))
+        named = (
+            replace(request, id=f"{request_id}-{index}", prompt=prompt, prompt_name=f"prompt[{index}]")
+            for index, prompt in enumerate(prompts)
+        )
+        return self._times_n(tuple(named))
+
+    @property
+    def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        if isinstance(self.prompt, str):
+            return (self.prompt,)
+        if isinstance(self.prompt[0], int):
+            return (tuple(self.prompt),)
+        return tuple(prompt if isinstance(prompt, str) else tuple(prompt) for prompt in self.prompt)
 
     def to_request(self, request_id: str) -> GenerationRequest:
         return GenerationRequest(
             id=request_id,
             model=self.model,
-            prompt=self.prompt if isinstance(self.prompt, str) else tuple(self.prompt),
+            prompt=self._prompts[0],
             sampling=self.sampling,
             max_tokens=self.max_tokens,
             stop=self.stop_strings,
@@ -309,7 +364,7 @@ def validate(body: Mapping[str, object], schema: type[B]) -> B:
 def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
     param, kind = _dotted(detail["loc"]), detail["type"]
     if kind == "missing":
-        return _missing(param)
+        return missing(param)
     if kind == "extra_forbidden":
         return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
     if kind == UNSUPPORTED:
@@ -329,5 +384,5 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _missing(param: str) -> InvalidRequest:
+def missing(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")

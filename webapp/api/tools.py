@@ -38,10 +38,13 @@ FunctionType = Annotated[Literal["function"], BeforeValidator(_only_functions)]
 FunctionName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
+Parameters = Annotated[dict[str, Any], AfterValidator(_schema_of_an_object)]
+
+
 class Function(Wire):
     name: FunctionName
     description: str | None = None
-    parameters: Annotated[dict[str, Any], AfterValidator(_schema_of_an_object)] | None = None
+    parameters: Parameters | None = None
     strict: bool | None = None
 
 
@@ -72,26 +75,21 @@ ChoiceBody = Annotated[ChoiceMode | Annotated[NamedChoice, Tag("<object>")], Dis
 def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
     tools = tuple(body.to_tool() for body in bodies or ())
-    _refuse_namesakes(tools)
-    chosen = _to_choice(choice, tools)
+    if isinstance(choice, NamedChoice):
+        chosen = ToolChoice("required", choice.function.name)
+    else:
+        chosen = ToolChoice(choice or "auto")
+    check(tools, chosen, "function.")
     return tools, chosen
 
 
-def _to_choice(choice: ChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
-    if isinstance(choice, NamedChoice):
-        name = choice.function.name
-        if all(tool.name != name for tool in tools):
-            raise InvalidRequest(f"No tool is named '{name}'.", "tool_choice.function.name", "invalid_value")
-        return ToolChoice("required", name)
-    if choice == "required" and not tools:
+def check(tools: tuple[Tool, ...], choice: ToolChoice, inside: str) -> None:
+    """Whether tools and choice fit together. `inside` is where names and the like stand in what the client wrote."""
+    names = [tool.name for tool in tools]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InvalidRequest(f"Two tools are named '{name}'.", f"tools[{index}].{inside}name", "invalid_value")
+    if choice.name is not None and choice.name not in names:
+        raise InvalidRequest(f"No tool is named '{choice.name}'.", f"tool_choice.{inside}name", "invalid_value")
+    if choice.mode == "required" and not tools:
         raise InvalidRequest("A call can only be required of tools that are given.", "tool_choice", "invalid_value")
-    return ToolChoice(choice or "auto")
-
-
-def _refuse_namesakes(tools: tuple[Tool, ...]) -> None:
-    seen: set[str] = set()
-    for index, tool in enumerate(tools):
-        if tool.name in seen:
-            param = f"tools[{index}].function.name"
-            raise InvalidRequest(f"Two tools are named '{tool.name}'.", param, "invalid_value")
-        seen.add(tool.name)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from webapp.api.errors import body_of
 from webapp.errors import HearthError
 from webapp.generation import (
+    Choice,
     Completion,
     Finish,
     FinishReason,
@@ -43,37 +44,56 @@ class Wire(Protocol):
     def tool_call(self, piece: ToolCall) -> bytes: ...
     def finish(self, reason: FinishReason) -> bytes: ...
     def usage(self, usage: Usage) -> bytes: ...
-    def plain(self, completion: Completion) -> dict[str, object]: ...
+    def choice(self, completion: Completion) -> dict[str, object]: ...
+    @property
+    def head(self) -> dict[str, object]: ...
 
 
-def server_sent(events: Iterable[GenerationEvent], wire: Wire, include_usage: bool) -> Iterator[bytes]:
-    """The whole body of a stream. A failure is its last message, and then there is no [DONE]."""
-    if opening := wire.opening():
-        yield opening
+def server_sent(events: Iterable[GenerationEvent], wires: Sequence[Wire], include_usage: bool) -> Iterator[bytes]:
+    """The whole body of a stream, one wire for each choice. A failure is its last message: then there is no [DONE]."""
+    yield from filter(None, (wire.opening() for wire in wires))
     try:
         for event in events:
             match event:
-                case Text():
-                    yield wire.likely_text(event) if event.tokens else wire.text(event.text)
-                case Reasoning():
-                    yield wire.reasoning(event.text)
-                case ToolCall():
-                    yield wire.tool_call(event)
+                case Choice(index, inner):
+                    yield _said(inner, wires[index])
                 case Prefill():
                     yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
                 case Finish():
-                    yield wire.finish(event.reason)
+                    if len(wires) == 1:
+                        yield wires[0].finish(event.reason)
                     if include_usage:
-                        yield wire.usage(event.usage)
+                        yield wires[0].usage(event.usage)
                     yield DONE
+                case Text() | Reasoning() | ToolCall():
+                    yield _said(event, wires[0])
     except HearthError as error:
         yield _message(body_of(error))
+
+
+def _said(event: Text | Reasoning | ToolCall | Finish, wire: Wire) -> bytes:
+    match event:
+        case Text():
+            return wire.likely_text(event) if event.tokens else wire.text(event.text)
+        case Reasoning():
+            return wire.reasoning(event.text)
+        case ToolCall():
+            return wire.tool_call(event)
+        case Finish():
+            return wire.finish(event.reason)
+
+
+def plain(wires: Sequence[Wire], completions: Sequence[Completion], usage: Usage) -> dict[str, object]:
+    """The whole answer: all choices in the body of the first."""
+    choices = [wire.choice(completion) for wire, completion in zip(wires, completions, strict=True)]
+    return {**wires[0].head, "choices": choices, "usage": usage_to_wire(usage)}
 
 
 class ChatWire:
     """chat.completion and chat.completion.chunk."""
 
-    def __init__(self, request: GenerationRequest, created: int, include_usage: bool):
+    def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
+        self._index = index
         self._head = {"id": f"chatcmpl-{request.id}", "created": created, "model": request.model}
         # With include_usage every chunk but the last says null.
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
@@ -109,7 +129,11 @@ class ChatWire:
     def usage(self, usage: Usage) -> bytes:
         return _message({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_to_wire(usage)})
 
-    def plain(self, completion: Completion) -> dict[str, object]:
+    @property
+    def head(self) -> dict[str, object]:
+        return {**self._head, "object": "chat.completion"}
+
+    def choice(self, completion: Completion) -> dict[str, object]:
         calls = [_call_to_wire(call) for call in completion.tool_calls]
         text = None if calls and not completion.text else completion.text
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
@@ -117,22 +141,22 @@ class ChatWire:
             message["tool_calls"] = calls
         if completion.reasoning:
             message["reasoning_content"] = completion.reasoning
+        reason = completion.finish.reason
         logprobs = _chat_logprobs(completion.tokens) if self._tells_logprobs else None
-        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": completion.finish.reason}
-        usage = usage_to_wire(completion.finish.usage)
-        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+        return {"index": self._index, "message": message, "logprobs": logprobs, "finish_reason": reason}
 
     def _chunk(
         self, delta: Mapping[str, object], reason: FinishReason | None = None, logprobs: object = None
     ) -> dict[str, object]:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        choice = {"index": self._index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **self._tail}
 
 
 class CompletionWire:
     """text_completion, whole and in chunks. Raw text has no separate reasoning: all of it is the text."""
 
-    def __init__(self, request: GenerationRequest, created: int, include_usage: bool):
+    def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
+        self._index = index
         self._head = {
             "id": f"cmpl-{request.id}",
             "object": "text_completion",
@@ -165,10 +189,13 @@ class CompletionWire:
     def usage(self, usage: Usage) -> bytes:
         return _message({**self._head, "choices": [], "usage": usage_to_wire(usage)})
 
-    def plain(self, completion: Completion) -> dict[str, object]:
+    @property
+    def head(self) -> dict[str, object]:
+        return dict(self._head)
+
+    def choice(self, completion: Completion) -> dict[str, object]:
         logprobs = self._logprobs(completion.tokens) if self._tells_logprobs else None
-        whole = self._chunk(completion.reasoning + completion.text, completion.finish.reason, logprobs)
-        return {**whole, "usage": usage_to_wire(completion.finish.usage)}
+        return self._choice(completion.reasoning + completion.text, completion.finish.reason, logprobs)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, object]:
         """The older shape: parallel lists, and where in the text each token begins."""
@@ -183,8 +210,10 @@ class CompletionWire:
         }
 
     def _chunk(self, text: str, reason: FinishReason | None = None, logprobs: object = None) -> dict[str, object]:
-        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": reason}
-        return {**self._head, "choices": [choice], **self._tail}
+        return {**self._head, "choices": [self._choice(text, reason, logprobs)], **self._tail}
+
+    def _choice(self, text: str, reason: FinishReason | None, logprobs: object = None) -> dict[str, object]:
+        return {"index": self._index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
 
 def usage_to_wire(usage: Usage) -> dict[str, object]:

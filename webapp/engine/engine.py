@@ -70,11 +70,12 @@ class Engine:
             self._inbox.put(Submit(sequence))  # under the lock, so that no cancel gets ahead of it
 
     def cancel(self, request_id: str, by: Canceller = "client") -> bool:
-        """End a request wherever it is; False when there is none of that id."""
-        if request_id not in self._live:
-            return False
-        self._inbox.put(Cancel(request_id, by))
-        return True
+        """End a request wherever it is, and its parts `id-…`; False when there is none of that id."""
+        part = f"{request_id}-"
+        found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
+        for known in found:
+            self._inbox.put(Cancel(known, by))
+        return bool(found)
 
     def configure(self, limits: Limits) -> Future[list[str]]:
         """Obey new limits from the next step on; running sequences are never cut off. The future: what happened."""

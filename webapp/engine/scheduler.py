@@ -12,6 +12,8 @@ from webapp.engine.sequence import Sequence
 
 # Waiting for another's prefill pays only when it saves more than a step or two of one's own.
 SHARED_TOKENS = 64
+# Of several answers to one prompt all but the first wait, unless it is too short to be kept.
+SAME_TOKENS = 9
 
 
 class Scheduler:
@@ -76,7 +78,8 @@ def follows(sequence: Sequence, batch: Seq[Sequence]) -> bool:
 def leads(other: Sequence, sequence: Sequence) -> bool:
     if other.state != "prefill" or other.embeds or sequence.embeds:
         return False
-    return common_prefix(other.prompt.tokens, sequence.prompt.tokens) - other.cached_tokens >= SHARED_TOKENS
+    worth_it = SAME_TOKENS if other.prompt.tokens == sequence.prompt.tokens else SHARED_TOKENS
+    return common_prefix(other.prompt.tokens, sequence.prompt.tokens) - other.cached_tokens >= worth_it
 
 
 def common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> int:

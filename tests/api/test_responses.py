@@ -1,0 +1,155 @@
+"""/v1/responses without a server: what items become, and what events become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openai.types.responses import response_create_params
+
+from tests.api.test_parameters import DOCS
+from webapp.api.responses import IGNORED, REFUSED
+from webapp.api.responses_schema import ResponseBody
+from webapp.api.responses_wire import ResponseWire
+from webapp.api.schema import validate
+from webapp.errors import EngineFailed, InvalidRequest
+from webapp.generation import Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+
+ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
+EVENTS: list[Event] = [
+    Prefill(4, 10),
+    Reasoning("well"),
+    Reasoning(", so"),
+    Text("yes"),
+    Text(" 😀"),
+    ToolCall(0, "call_1", "weather"),
+    ToolCall(0, arguments='{"city":'),
+    ToolCall(0, arguments=' "Oslo"}'),
+    ToolCall(1, "call_2", "time"),
+    ToolCall(1, arguments="{}"),
+    Finish("tool_calls", Usage(10, 5, 4, 2), Timing(0, 0, 1)),
+]
+
+
+def wire() -> ResponseWire:
+    return ResponseWire("req_1", "m", 17, {"instructions": None})
+
+
+def streamed(events: Any) -> list[dict[str, Any]]:
+    blocks = b"".join(wire().stream(events)).decode().strip().split("\n\n")
+    pairs = [block.split("\ndata: ") for block in blocks]
+    parsed = [json.loads(data) for _, data in pairs]
+    assert [name.removeprefix("event: ") for name, _ in pairs] == [event["type"] for event in parsed]
+    assert [event["sequence_number"] for event in parsed] == list(range(len(parsed)))
+    return parsed
+
+
+def test_every_openai_parameter_has_a_place_and_words() -> None:
+    theirs = response_create_params.ResponseCreateParamsStreaming.__annotations__.keys()
+    ours = {*ResponseBody.model_fields, *IGNORED, *(parameter.name for parameter in REFUSED)}
+    assert theirs - ours == set()
+    text = DOCS.read_text()
+    assert {name for name in ours if f"`{name}`" not in text} == set()
+
+
+def test_items_become_messages() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city": "Oslo"}'}
+    items = [
+        {"role": "user", "content": "How is it?"},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Hm.", "annotations": []}],
+        },
+        call,
+        {**call, "call_id": "c2"},
+        {"type": "function_call_output", "call_id": "c1", "output": "rain"},
+        call,
+    ]
+    request = validate({**ASKED, "input": items, "instructions": "Be brief."}, ResponseBody).to_request("r")
+    function = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    assert request.messages == (
+        Message("system", "Be brief."),
+        Message("user", "How is it?"),
+        Message("assistant", "Hm.", tool_calls=({"id": "c1", **function}, {"id": "c2", **function})),
+        Message("tool", "rain", tool_call_id="c1"),
+        Message("assistant", "", tool_calls=({"id": "c1", **function},)),
+    )
+
+
+@pytest.mark.parametrize(
+    "fields, param",
+    [
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type"),
+        ({"input": [{"type": "function_call", "call_id": "c", "name": "f"}]}, "input[0].arguments"),
+        ({"max_output_tokens": True}, "max_output_tokens"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"reasoning": {"effort": "enormous"}}, "reasoning.effort"),
+        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.json_schema.schema"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
+        ({"tool_choice": "perhaps"}, "tool_choice"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        validate({**ASKED, **fields}, ResponseBody)
+    assert refusal.value.param == param
+
+
+@pytest.mark.parametrize("effort, thinks", [("none", False), ("low", True), (None, None)])
+def test_effort_reaches_the_template(effort: str | None, thinks: bool | None) -> None:
+    request = validate({**ASKED, "reasoning": {"effort": effort}}, ResponseBody).to_request("r")
+    assert request.template_options.get("enable_thinking") == thinks
+
+
+def test_each_run_is_an_item() -> None:
+    response = wire().plain(iter(EVENTS))
+    assert [item["type"] for item in response["output"]] == ["reasoning", "message", "function_call", "function_call"]
+    thought, message, call, other = response["output"]
+    assert thought["content"] == [{"type": "reasoning_text", "text": "well, so"}]
+    assert message["content"] == [{"type": "output_text", "text": "yes 😀", "annotations": []}]
+    assert (call["call_id"], call["name"], call["arguments"]) == ("call_1", "weather", '{"city": "Oslo"}')
+    assert (other["call_id"], other["arguments"]) == ("call_2", "{}")
+    assert len({item["id"] for item in response["output"]}) == 4
+    assert {item["status"] for item in response["output"]} == {response["status"]} == {"completed"}
+    assert (response["id"], response["usage"]["total_tokens"]) == ("resp_1", 15)
+
+
+def test_the_stream_comes_to_the_plain_response() -> None:
+    events = streamed(EVENTS)
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    assert events[-1]["type"] == "response.completed"
+    assert events[-1]["response"] == wire().plain(iter(EVENTS))
+    assert events[0]["response"]["output"] == [] and events[0]["response"]["status"] == "in_progress"
+    added = [event for event in events if event["type"] == "response.output_item.added"]
+    assert [event["item"]["status"] for event in added] == ["in_progress"] * 4
+    for index, event in enumerate(added):
+        own = [one for one in events if one.get("output_index") == index]
+        assert own[0] is event and own[-1]["type"] == "response.output_item.done"
+        assert {one["item_id"] for one in own if "item_id" in one} == {event["item"]["id"]}
+
+
+def test_a_cut_answer_is_incomplete() -> None:
+    *_, last = streamed([Text("so"), Finish("length", Usage(1, 1), Timing(0, 0, 1))])
+    assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
+    assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert last["response"]["output"][0]["status"] == "incomplete"
+
+
+def test_a_failure_is_the_last_event() -> None:
+    def breaking() -> Any:
+        yield Text("so")
+        raise EngineFailed("The engine failed.")
+
+    *_, last = streamed(breaking())
+    assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
+    assert last["response"]["error"] == {"code": "internal_error", "message": "The engine failed."}

@@ -1,0 +1,229 @@
+"""The wire schema of /v1/responses: a conversation as items. Knows no Flask and no engine.
+
+Nothing is kept between requests: whoever wants to go on sends what was said.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import from_json
+
+from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
+from webapp.api.strict import Wire, unsupported
+from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
+from webapp.generation import GenerationRequest, Grammar, Message, Tool, ToolChoice
+
+TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
+ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _only_text(kind: object) -> object:
+    if isinstance(kind, str) and kind not in TEXT_PARTS:
+        raise unsupported("Content parts of type '{kind}' are not supported.", kind=kind[:64])
+    return kind
+
+
+class Part(Wire):
+    type: Annotated[Literal["input_text", "output_text", "text"], BeforeValidator(_only_text)]
+    text: str
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
+
+
+Parts = Annotated[list[Part], Field(fail_fast=True), Tag("<list>")]
+Said = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
+
+
+class MessageItem(Wire):
+    type: Literal["message"] | None = None
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Said
+    id: str | None = None
+    status: str | None = None
+    phase: str | None = None
+
+
+class CallItem(Wire):
+    type: Literal["function_call"]
+    call_id: Id
+    name: Id
+    arguments: str
+    id: str | None = None
+    status: str | None = None
+
+    def as_template_value(self) -> dict[str, object]:
+        """Chat templates want the arguments as an object; what a model wrote wrongly stays a string."""
+        try:
+            parsed = from_json(self.arguments, allow_inf_nan=False)
+        except ValueError:
+            parsed = None
+        arguments = parsed if isinstance(parsed, dict) else self.arguments
+        return {"id": self.call_id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
+
+class OutputItem(Wire):
+    type: Literal["function_call_output"]
+    call_id: Id
+    output: Said
+    id: str | None = None
+    status: str | None = None
+
+
+class ReasoningItem(Wire):
+    """Accepted and dropped: templates of open models do not want it back."""
+
+    type: Literal["reasoning"]
+    id: str | None = None
+    summary: list[Any] | None = None
+    content: list[Any] | None = None
+    encrypted_content: str | None = None
+    status: str | None = None
+
+
+def _tag_of(item: object) -> str:
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return f"<{kind or 'message'}>"
+
+
+def _known(item: object) -> object:
+    kind = item.get("type") if isinstance(item, dict) else None
+    if isinstance(kind, str) and kind not in ITEMS:
+        raise unsupported("Items of type '{kind}' are not supported.", kind=kind[:64])
+    return item
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("<message>")]
+    | Annotated[CallItem, Tag("<function_call>")]
+    | Annotated[OutputItem, Tag("<function_call_output>")]
+    | Annotated[ReasoningItem, Tag("<reasoning>")],
+    Discriminator(_tag_of),
+    BeforeValidator(_known),
+]
+Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True), Tag("<list>")]
+Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
+
+
+class FunctionTool(Wire):
+    type: FunctionType
+    name: FunctionName
+    description: str | None = None
+    parameters: Parameters | None = None
+    strict: bool | None = None
+
+    def to_tool(self) -> Tool:
+        given = {} if self.parameters is None else {"parameters": self.parameters}
+        return Tool(self.name, self.description, strict=bool(self.strict), **given)
+
+
+class NamedFunction(Wire):
+    type: FunctionType
+    name: FunctionName
+
+
+def _shape_of_choice(value: object) -> str:
+    return "<object>" if isinstance(value, dict | NamedFunction) else "<text>"
+
+
+Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
+
+
+class ObjectFormat(Wire):
+    type: Literal["json_object"]
+
+
+class SchemaFormat(Wire):
+    type: Literal["json_schema"]
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class TextOptions(Wire):
+    format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    verbosity: Literal["medium"] | None = None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        match self.format:
+            case SchemaFormat():
+                return Grammar("JSON schema", json.dumps(self.format.schema_), "text.format.schema")
+            case ObjectFormat():
+                return Grammar("JSON schema", '{"type": "object"}', "text.format")
+        return None
+
+
+class Reasoning(Wire):
+    """An effort is a wish: open models think or do not."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class ResponseBody(Wire):
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    input: Input
+    instructions: str | None = None
+    max_output_tokens: TokenLimit | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stream: bool | None = None
+    text: TextOptions | None = None
+    reasoning: Reasoning | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    metadata: dict[str, str] | None = None
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        chosen = {"temperature": self.temperature, "top_p": self.top_p}
+        effort = self.reasoning and self.reasoning.effort
+        tools, choice = self._offered
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=self._messages,
+            sampling={name: value for name, value in chosen.items() if value is not None},
+            max_tokens=self.max_output_tokens,
+            template_options={"enable_thinking": effort != "none"} if effort else {},
+            grammar=self.text.grammar if self.text else None,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+        )
+
+    @property
+    def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
+        tools = tuple(tool.to_tool() for tool in self.tools or ())
+        asked = self.tool_choice or "auto"
+        choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
+        check(tools, choice, "")
+        return tools, choice
+
+    @property
+    def _messages(self) -> tuple[Message, ...]:
+        """Calls belong to the assistant's message before them."""
+        messages = [] if self.instructions is None else [Message("system", self.instructions)]
+        for item in [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input:
+            match item:
+                case MessageItem():
+                    messages.append(Message(item.role, joined(item.content)))
+                case CallItem():
+                    if not messages or messages[-1].role != "assistant":
+                        messages.append(Message("assistant", ""))
+                    calls = (*messages[-1].tool_calls, item.as_template_value())
+                    messages[-1] = replace(messages[-1], tool_calls=calls)
+                case OutputItem():
+                    messages.append(Message("tool", joined(item.output), tool_call_id=item.call_id))
+        return tuple(messages)
+
+
+def joined(said: str | list[Part]) -> str:
+    return said if isinstance(said, str) else "".join(part.text for part in said)

@@ -1,0 +1,106 @@
+"""Several answers to one request, generated side by side and read as one stream. Knows no engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from queue import SimpleQueue
+
+from webapp.errors import HearthError
+from webapp.generation import Choice, Completion, Event, Finish, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+from webapp.stream import Stream, collect
+
+# An event, the failure of a whole answer, or None once there is nothing more.
+Parcel = Event | HearthError | None
+
+
+def side_by_side(streams: Sequence[Stream], prompts: int | None = None) -> Stream:
+    """One stream of all events; closing it closes all, and so does the failure of one.
+
+    With fewer `prompts` than streams there are several answers to each, and its tokens are counted once.
+    """
+
+    def close() -> None:
+        for stream in streams:
+            stream.close()
+
+    return Stream(_merged(streams, prompts or len(streams)), close, answered_by=streams[0].answered_by)
+
+
+def collect_all(events: Iterator[Event], count: int) -> tuple[list[Completion], Usage]:
+    """Fold a stream into its answers and what they used together."""
+    if count == 1:
+        completion = collect(events)
+        return [completion], completion.finish.usage
+    of_each: list[list[Event]] = [[] for _ in range(count)]
+    for event in events:
+        match event:
+            case Choice():
+                of_each[event.index].append(event.event)
+            case Finish():
+                return [collect(iter(own)) for own in of_each], event.usage
+    raise RuntimeError("a stream ended without a Finish event")
+
+
+def _merged(streams: Sequence[Stream], prompts: int) -> Iterator[Event]:
+    """Each stream is read on a thread of its own, so that none waits for another to be told that it may stop."""
+    inbox: SimpleQueue[tuple[int, Parcel]] = SimpleQueue()
+    for index, stream in enumerate(streams):
+        threading.Thread(target=_read, args=(index, stream, inbox), name=f"choice-{index}", daemon=True).start()
+    finishes: dict[int, Finish] = {}
+    open_streams = len(streams)
+    while open_streams:
+        index, parcel = inbox.get()
+        match parcel:
+            case None:
+                open_streams -= 1
+            case HearthError():
+                for stream in streams:
+                    stream.close()
+                raise parcel
+            case Prefill():
+                yield parcel
+            case Text() | Reasoning() | ToolCall():
+                yield Choice(index, parcel)
+            case Finish():
+                finishes[index] = parcel
+                yield Choice(index, parcel)
+    answers = len(streams) // prompts
+    yield _sum([finishes[index] for index in sorted(finishes)], {i for i in finishes if i % answers == 0})
+
+
+def _read(index: int, stream: Stream, inbox: SimpleQueue[tuple[int, Parcel]]) -> None:
+    try:
+        for event in stream:
+            inbox.put((index, event))
+    except HearthError as error:
+        inbox.put((index, error))
+    finally:
+        inbox.put((index, None))
+
+
+def _sum(finishes: list[Finish], firsts: Collection[int]) -> Finish:
+    """What the request came to: one that was cancelled was cancelled, otherwise the last says how.
+
+    `firsts` are the first answers to each prompt, whose tokens count.
+    """
+    last = next((finish for finish in finishes if finish.reason == "cancelled"), finishes[-1])
+    used = [finish.usage for finish in finishes]
+    timings = [finish.timing for finish in finishes]
+    first_tokens = [timing.ttft_seconds for timing in timings if timing.ttft_seconds is not None]
+    return Finish(
+        last.reason,
+        Usage(
+            prompt_tokens=sum(used[index].prompt_tokens for index in firsts),
+            completion_tokens=sum(usage.completion_tokens for usage in used),
+            cached_tokens=sum(used[index].cached_tokens for index in firsts),
+            reasoning_tokens=sum(usage.reasoning_tokens for usage in used),
+        ),
+        Timing(
+            queue_seconds=min(timing.queue_seconds for timing in timings),
+            ttft_seconds=min(first_tokens, default=None),
+            duration_seconds=max(timing.duration_seconds for timing in timings),
+        ),
+        cancelled_by=last.cancelled_by,
+        unparsed_calls=sum(finish.unparsed_calls for finish in finishes),
+    )
