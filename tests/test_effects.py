@@ -120,14 +120,6 @@ def test_log_level(hearth: Hearth) -> None:
     assert logging.getLogger().level == logging.ERROR
 
 
-def test_sign_in(hearth: Hearth) -> None:
-    save(hearth, sign_in="on")
-    assert httpx.get(f"{hearth.base_url}/chat").status_code == 401
-    assert httpx.get(f"{hearth.base_url}/v1/models").status_code == 200
-    save(hearth, sign_in="off")
-    assert httpx.get(f"{hearth.base_url}/chat").status_code == 200
-
-
 def test_max_waiting(hearth: Hearth) -> None:
     save(hearth, max_waiting=0, batch_size=1)
     running = run_elsewhere(hearth)
