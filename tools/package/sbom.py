@@ -6,9 +6,11 @@ python -m tools.package.sbom        writes docs/sbom.json and docs/third-party-l
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -38,9 +40,9 @@ class Part:
     texts: tuple[str, ...]
 
 
-def write(folder: Path) -> None:
-    """`sbom.json` and `third-party-licences.txt`, the same bytes for the same libraries."""
-    parts = list(inside())
+def write(folder: Path, taken: Iterable[Path] = ()) -> None:
+    """`sbom.json` and `third-party-licences.txt`, the same for the same libraries; `taken`: files of the system."""
+    parts = [*inside(), *of_the_system(taken)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sbom.json").write_text(json.dumps(bill(parts), indent=1) + "\n", "utf-8")
     (folder / "third-party-licences.txt").write_text(texts(parts), "utf-8")
@@ -57,6 +59,27 @@ def inside() -> Iterator[Part]:
     text = (ROOT / "static" / "vendor" / "htmx.LICENSE").read_text("utf-8")
     for name, version in VENDORED.items():
         yield Part(name, version, "0BSD", f"pkg:npm/{name}@{version}", (text,))
+
+
+def of_the_system(files: Iterable[Path]) -> Iterator[Part]:
+    """The Debian packages that these files belong to; others know no package for a file."""
+    if shutil.which("dpkg-query") is None:
+        return
+    for name in sorted({_package_of(file) for file in files} - {""}):
+        version = _said("dpkg-query", "--show", "--showformat=${Version}", name)
+        text = Path("/usr/share/doc") / name / "copyright"
+        texts = (text.read_text("utf-8", errors="replace").strip(),) if text.is_file() else ()
+        yield Part(name, version, "see its text", f"pkg:deb/debian/{name}@{version}", texts)
+
+
+def _package_of(file: Path) -> str:
+    """A package may still name a file as it was before /lib and /bin moved into /usr."""
+    path = str(file.resolve())
+    return _said("dpkg-query", "--search", path, path.removeprefix("/usr")).partition(":")[0]
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def needed(root: str) -> set[str]:
