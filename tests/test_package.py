@@ -47,9 +47,7 @@ def test_the_bill_in_the_docs_is_of_the_pinned_libraries() -> None:
     bill = json.loads((sbom.DOCS / "sbom.json").read_text("utf-8"))
     listed = {part["name"]: part["version"] for part in bill["components"] if part["purl"].startswith("pkg:pypi")}
     assert {name: pinned.get(name) for name in listed} == listed, "run: python -m tools.package.sbom"
-    assert listed.keys() == sbom.needed("hearth") - {"hearth", "hf-xet", "greenlet"}, (
-        "run: python -m tools.package.sbom"
-    )
+    assert listed.keys() == set(sbom.brought()), "run: python -m tools.package.sbom"
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="dpkg-query is not here")

@@ -52,13 +52,18 @@ def inside() -> Iterator[Part]:
     """Python, what the program needs in turn, and what is vendored."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     yield Part("python", python, "PSF-2.0", f"pkg:generic/python@{python}", tuple(_python_licence()))
-    for name in sorted(needed("hearth") - {"hearth", *map(_plain, LEFT_OUT)}):
+    for name in brought():
         found = distribution(name)
         purl = f"pkg:pypi/{name}@{found.version}"
         yield Part(name, found.version, _licence(found), purl, tuple(_licence_texts(found)))
     text = (ROOT / "static" / "vendor" / "htmx.LICENSE").read_text("utf-8")
     for name, version in VENDORED.items():
         yield Part(name, version, "0BSD", f"pkg:npm/{name}@{version}", (text,))
+
+
+def brought() -> list[str]:
+    """The Python libraries in the program."""
+    return sorted(needed("hearth") - {"hearth", *map(_plain, LEFT_OUT)})
 
 
 def of_the_system(files: Iterable[Path]) -> Iterator[Part]:
