@@ -221,12 +221,12 @@ def test_a_restart_keeps_the_process_and_takes_what_was_saved(start: Hearths, tm
     assert json.loads(hearth("status", "--json", "--data-dir", str(tmp_path)).stdout)["pid"] == process.pid
 
 
-def test_every_setting_is_an_option(start: Hearths) -> None:
+def test_every_setting_is_an_option(start: Hearths, tmp_path: Path) -> None:
     process = start("--port", "0", "--memory-limit", "0.5", "--pinned", f"{QWEN}, ember", "--eviction-policy", "lfu")
     settings = httpx.get(f"http://127.0.0.1:{port_of(process)}/api/settings").json()["settings"]
     assert settings["memory_limit"] | {"value": 0.5, "source": "command line"} == settings["memory_limit"]
     assert settings["pinned"]["value"] == [QWEN, "ember"]
-    refused = hearth("serve", "--max-models", "many")
+    refused = hearth("serve", "--max-models", "many", "--data-dir", str(tmp_path / "other"))
     assert refused.returncode == 2
     assert "--max-models must be a whole number" in refused.stderr
 

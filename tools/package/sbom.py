@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
@@ -63,7 +64,7 @@ def inside() -> Iterator[Part]:
 
 def brought() -> list[str]:
     """The Python libraries in the program."""
-    return sorted(needed("hearth") - {"hearth", *map(_plain, LEFT_OUT)})
+    return sorted(needed() - set(map(_plain, LEFT_OUT)))
 
 
 def of_the_system(files: Iterable[Path]) -> Iterator[Part]:
@@ -87,20 +88,25 @@ def _said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def needed(root: str) -> set[str]:
-    """The names of `root` and of all it needs on this machine, without extras nobody asked for."""
+def needed() -> set[str]:
+    """The names of all that pyproject.toml asks for, in turn, on this machine; without extras nobody asked for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     found: set[tuple[str, frozenset[str]]] = set()
-    asked = [(root, frozenset[str]())]
+    asked = list(_wanted(project["dependencies"], frozenset()))
     while asked:
-        name, extras = asked.pop()
-        if (name, extras) in found:
-            continue
-        found.add((name, extras))
-        for line in distribution(name).requires or ():
-            need = Requirement(line)
-            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-                asked.append((_plain(need.name), frozenset(need.extras)))
+        if (need := asked.pop()) not in found:
+            found.add(need)
+            name, extras = need
+            asked += _wanted(distribution(name).requires or (), extras)
     return {name for name, _ in found}
+
+
+def _wanted(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """What these requirements ask for here, given the extras that were asked of whoever has them."""
+    for line in lines:
+        need = Requirement(line)
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield _plain(need.name), frozenset(need.extras)
 
 
 def _plain(name: str) -> str:
