@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -147,3 +148,35 @@ def test_proxies_are_not_asked_for_this_machine(data: DataDir) -> None:
 
 def test_an_address_without_an_id_is_nobodys() -> None:
     assert Running(1, "127.0.0.1", 80).id == ""
+
+
+def test_with_sign_in_on_the_owner_s_programs_get_in(data: DataDir, tmp_path: Path) -> None:
+    """The browser is handed a file; no ticket stands where others could read it."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o700)
+    options = ("--data-dir", str(data.root))
+    assert words(hearth(*options, HEARTH_SIGN_IN="on", HEARTH_NO_BROWSER="", BROWSER=str(browser)))[0] == 0
+    file = data.run / "open.html"
+    assert (tmp_path / "opened").read_text() == f"{file.as_uri()}\n"
+    url = json.loads(words(hearth("status", "--json", *options))[1])["url"]
+    assert httpx.get(f"{url}/chat").status_code == 401
+    link = words(hearth("sign-in", *options))[1].strip()
+    assert link.startswith(f"{url}/sign-in?ticket=") and link not in file.read_text()
+    with httpx.Client() as client:
+        assert client.get(link).status_code == 200
+        assert client.get(f"{url}/chat").status_code == 200
+    assert link.rpartition("=")[2] not in (data.logs / "hearth.log").read_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_somebody_else_cannot_read_the_data_folder() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        data = DataDir.at(Path(folder) / "data")
+        assert words(hearth("--data-dir", str(data.root)))[0] == 0
+        files = [path for path in data.root.rglob("*") if path.is_file()]
+        assert {"hearth.db", "sign-in.key", "server.json", "hearth.log"} <= {path.name for path in files}
+        for command in (["ls", str(data.root)], *(["cat", str(path)] for path in files)):
+            assert subprocess.run(command, user=65_534, group=65_534, capture_output=True, check=False).returncode != 0
+        assert Instance(data.run).stop(20)

@@ -199,6 +199,16 @@ def test_a_second_signal_ends_it_now(start: Hearths) -> None:
     response.close()
 
 
+def test_quit_on_the_about_page_ends_it_like_a_signal(start: Hearths) -> None:
+    process = start("--port", "0")
+    port = port_of(process)
+    response = begin_stream(port, max_tokens=400)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        assert "Hearth is stopping" in client.post("/about/quit").text
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    assert process.wait(15) == 0
+
+
 def test_a_restart_keeps_the_process_and_takes_what_was_saved(start: Hearths, tmp_path: Path) -> None:
     process = start("--port", "0")
     with httpx.Client(base_url=f"http://127.0.0.1:{port_of(process)}") as client:
@@ -211,12 +221,12 @@ def test_a_restart_keeps_the_process_and_takes_what_was_saved(start: Hearths, tm
     assert json.loads(hearth("status", "--json", "--data-dir", str(tmp_path)).stdout)["pid"] == process.pid
 
 
-def test_every_setting_is_an_option(start: Hearths) -> None:
+def test_every_setting_is_an_option(start: Hearths, tmp_path: Path) -> None:
     process = start("--port", "0", "--memory-limit", "0.5", "--pinned", f"{QWEN}, ember", "--eviction-policy", "lfu")
     settings = httpx.get(f"http://127.0.0.1:{port_of(process)}/api/settings").json()["settings"]
     assert settings["memory_limit"] | {"value": 0.5, "source": "command line"} == settings["memory_limit"]
     assert settings["pinned"]["value"] == [QWEN, "ember"]
-    refused = hearth("serve", "--max-models", "many")
+    refused = hearth("serve", "--max-models", "many", "--data-dir", str(tmp_path / "other"))
     assert refused.returncode == 2
     assert "--max-models must be a whole number" in refused.stderr
 

@@ -54,6 +54,7 @@ class Server:
     def __init__(self, options: Options, data: paths.DataDir):
         self.draining = False
         self.restart: Callable[[], None] | None = None  # set by whoever can
+        self.quit: Callable[[], None] | None = None  # likewise
         self.id = secrets.token_hex(8)
         self.data = data
         self.tickets = Tickets(data.run)

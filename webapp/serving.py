@@ -78,7 +78,7 @@ def serve(
         print(error, file=sys.stderr)
         return PORT_TAKEN_STATUS
     bell = SignalBell()
-    server.restart = bell.ask_restart
+    server.restart, server.quit = bell.ask_restart, bell.ask_quit
     tell_of_the_start(server, report)
     server.start()
     host, port = web.address
@@ -161,10 +161,14 @@ class SignalBell:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: None)
 
+    def ask_quit(self) -> None:
+        """Stop as on a signal."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def ask_restart(self) -> None:
         """Stop as on a signal, then start anew."""
         self.restart_asked = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        self.ask_quit()
 
     def wait(self) -> int:
         """The number of the next signal, or 0 when `ring_after` rang."""

@@ -78,6 +78,22 @@ def test_a_page_s_chat_is_answered(serve: Serve) -> None:
         assert '<div class="prose' in client.get("/chat/chat-0001").text
 
 
+def test_what_is_imported_late_is_there_too(serve: Serve) -> None:
+    """A grammar, Anthropic's messages, embeddings, the metrics: each leans on a library of its own."""
+    served = serve()
+    schema = {"type": "object", "properties": {"fire": {"type": "boolean"}}, "required": ["fire"]}
+    form = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema | {"additionalProperties": False}}}
+    body = {"model": "ember", "messages": [{"role": "user", "content": "Is it warm?"}], "max_tokens": 60}
+    with httpx.Client(base_url=served.url, timeout=60) as client:
+        answer = client.post("/v1/chat/completions", json=body | {"response_format": form})
+        assert isinstance(json.loads(answer.json()["choices"][0]["message"]["content"])["fire"], bool)
+        assert client.post("/v1/messages", json=body).json()["type"] == "message"
+        assert client.post("/v1/embeddings", json={"model": "ember", "input": "fire"}).status_code == 200
+        assert "hearth" in client.get("/metrics").text
+        assert client.get("/about").status_code == 200
+        assert "licence" in client.get("/about/licences").text.lower()
+
+
 def test_signals_and_exit_statuses(bare: Bare, serve: Serve) -> None:
     served = serve()
     ask(served)

@@ -25,3 +25,7 @@ def test_the_selftest_at_a_button_s_press(client: FlaskClient) -> None:
     assert part.status_code == 200
     assert "All 9 checks passed." in part.text
     assert "<html" not in part.text
+
+
+def test_one_that_cannot_stop_itself_says_so(client: FlaskClient) -> None:
+    assert client.post("/about/quit").status_code == 503

@@ -6,9 +6,12 @@ python -m tools.package.sbom        writes docs/sbom.json and docs/third-party-l
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -38,9 +41,9 @@ class Part:
     texts: tuple[str, ...]
 
 
-def write(folder: Path) -> None:
-    """`sbom.json` and `third-party-licences.txt`, the same bytes for the same libraries."""
-    parts = list(inside())
+def write(folder: Path, taken: Iterable[Path] = ()) -> None:
+    """`sbom.json` and `third-party-licences.txt`, the same for the same libraries; `taken`: files of the system."""
+    parts = [*inside(), *of_the_system(taken)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sbom.json").write_text(json.dumps(bill(parts), indent=1) + "\n", "utf-8")
     (folder / "third-party-licences.txt").write_text(texts(parts), "utf-8")
@@ -50,7 +53,7 @@ def inside() -> Iterator[Part]:
     """Python, what the program needs in turn, and what is vendored."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     yield Part("python", python, "PSF-2.0", f"pkg:generic/python@{python}", tuple(_python_licence()))
-    for name in sorted(needed("hearth") - {"hearth", *map(_plain, LEFT_OUT)}):
+    for name in brought():
         found = distribution(name)
         purl = f"pkg:pypi/{name}@{found.version}"
         yield Part(name, found.version, _licence(found), purl, tuple(_licence_texts(found)))
@@ -59,20 +62,51 @@ def inside() -> Iterator[Part]:
         yield Part(name, version, "0BSD", f"pkg:npm/{name}@{version}", (text,))
 
 
-def needed(root: str) -> set[str]:
-    """The names of `root` and of all it needs on this machine, without extras nobody asked for."""
+def brought() -> list[str]:
+    """The Python libraries in the program."""
+    return sorted(needed() - set(map(_plain, LEFT_OUT)))
+
+
+def of_the_system(files: Iterable[Path]) -> Iterator[Part]:
+    """The Debian packages that these files belong to; others know no package for a file."""
+    if shutil.which("dpkg-query") is None:
+        return
+    for name in sorted({_package_of(file) for file in files} - {""}):
+        version = _said("dpkg-query", "--show", "--showformat=${Version}", name)
+        text = Path("/usr/share/doc") / name / "copyright"
+        texts = (text.read_text("utf-8", errors="replace").strip(),) if text.is_file() else ()
+        yield Part(name, version, "see its text", f"pkg:deb/debian/{name}@{version}", texts)
+
+
+def _package_of(file: Path) -> str:
+    """A package may still name a file as it was before /lib and /bin moved into /usr."""
+    path = str(file.resolve())
+    return _said("dpkg-query", "--search", path, path.removeprefix("/usr")).partition(":")[0]
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def needed() -> set[str]:
+    """The names of all that pyproject.toml asks for, in turn, on this machine; without extras nobody asked for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     found: set[tuple[str, frozenset[str]]] = set()
-    asked = [(root, frozenset[str]())]
+    asked = list(_wanted(project["dependencies"], frozenset()))
     while asked:
-        name, extras = asked.pop()
-        if (name, extras) in found:
-            continue
-        found.add((name, extras))
-        for line in distribution(name).requires or ():
-            need = Requirement(line)
-            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-                asked.append((_plain(need.name), frozenset(need.extras)))
+        if (need := asked.pop()) not in found:
+            found.add(need)
+            name, extras = need
+            asked += _wanted(distribution(name).requires or (), extras)
     return {name for name, _ in found}
+
+
+def _wanted(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """What these requirements ask for here, given the extras that were asked of whoever has them."""
+    for line in lines:
+        need = Requirement(line)
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield _plain(need.name), frozenset(need.extras)
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ import sys
 from flask import Response, make_response, render_template
 
 from webapp import paths
-from webapp.errors import HearthError, TimedOut
+from webapp.errors import HearthError, TimedOut, Unavailable
 from webapp.launcher import program
 from webapp.pages.frame import room, server, wants_partial
 
@@ -40,6 +40,16 @@ def selftest() -> Response:
         return make_response(render_template("partials/selftest.html", outcomes=outcomes))
     page = render_template("pages/about.html", facts=facts(), libraries=libraries(), outcomes=outcomes)
     return make_response(page)
+
+
+@blueprint.post("/about/quit")
+def leave() -> str:
+    """Answers first: the stop lets this very response finish."""
+    stop = server().quit
+    if stop is None:
+        raise Unavailable("This Hearth cannot stop itself. End it where it was started.")
+    stop()
+    return render_template("pages/quit.html")
 
 
 @blueprint.get("/about/licences")
