@@ -106,6 +106,22 @@ def test_host() -> None:
     web.stop(0)
 
 
+def test_allowed_hosts(hearth: Hearth) -> None:
+    asked = {"Host": "box.example:1"}
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers=asked).status_code == 403
+    save(hearth, allowed_hosts=["box.example"])
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers=asked).status_code == 401
+    assert httpx.get(f"{hearth.base_url}/health", headers=asked).status_code == 200
+
+
+def test_cors_origins(hearth: Hearth) -> None:
+    asked = {"Origin": "https://app.example"}
+    assert "access-control-allow-origin" not in httpx.get(f"{hearth.base_url}/v1/models", headers=asked).headers
+    save(hearth, cors_origins=["https://app.example"])
+    answer = httpx.get(f"{hearth.base_url}/v1/models", headers=asked)
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+
+
 def test_port() -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

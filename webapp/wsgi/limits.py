@@ -44,6 +44,7 @@ class Tuning(Adjustments):
             max_request_body_size=limits.api_body_bytes,
             recv_bytes=64 << 10,
             cleanup_interval=1,
+            clear_untrusted_proxy_headers=False,  # believed by nobody, but that there was a proxy matters to the gate
             ident=None,
         )
         self.limits = limits
