@@ -58,7 +58,7 @@ def test_nothing_but_health_and_the_way_in_without_a_key(app: Flask, client: Fla
             assert answer.status_code in (200, 303, 401, 405), (method, path)
             continue
         assert answer.status_code == 401, (method, path)
-        if wants_json(path):
+        if wants_json(path) or path == "/metrics":
             assert answer.headers["WWW-Authenticate"] == "Bearer"
             assert method == "HEAD" or answer.json["error"]["code"] == "invalid_api_key"
         elif method != "HEAD":
