@@ -57,6 +57,9 @@ def secret_of(keys: Keys, **values: object) -> str:
         ("abc", "", None),
         ("Basic abc", "xyz", "xyz"),
         ("Bearer abc, Bearer xyz", "", "abc, Bearer xyz"),
+        ("Bearer none", "none", None),
+        ("Bearer none", "xyz", "xyz"),
+        ("", "None", "None"),
     ],
 )
 def test_one_parser(authorization: str, api_key: str, secret: str | None) -> None:
@@ -73,10 +76,10 @@ def test_at_home_it_is_open_whether_there_are_keys_or_not(home: Access, keys: Ke
 
 
 def test_what_clients_send_in_place_of_a_key_counts_only_once_there_are_keys(home: Access, keys: Keys) -> None:
-    assert home.admit(Credential("none"), "/v1/models", HERE, True) == Visitor()
+    assert home.admit(Credential("sk-local"), "/v1/models", HERE, True) == Visitor()
     secret_of(keys)
     with pytest.raises(NotAuthenticated):
-        home.admit(Credential("none"), "/v1/models", HERE, True)
+        home.admit(Credential("sk-local"), "/v1/models", HERE, True)
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)

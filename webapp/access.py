@@ -22,6 +22,7 @@ OPEN_FOLDER = "/static/"
 FOR_INFERENCE = "/v1/"
 NEEDED = "A key is needed. Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
 WRONG = "This key is not valid: there is none like it, it was revoked, or its time is over."
+NO_KEY = "none"
 MOST_FAILURES = 20
 FAILURES_SECONDS = 60.0
 MOST_ADDRESSES = 4096
@@ -36,10 +37,13 @@ class Credential:
 
     @classmethod
     def of(cls, authorization: str, api_key: str, cookie: str | None) -> Credential:
-        """From `Authorization: Bearer`, or `x-api-key`, or the cookie. Two keys that differ are none."""
+        """From `Authorization: Bearer`, or `x-api-key`, or the cookie. Two keys that differ are a wrong one.
+
+        Many clients insist on a key: `none` says that there is none.
+        """
         scheme, _, token = authorization.strip().partition(" ")
         bearer = token.strip() if scheme.lower() == "bearer" else ""
-        sent = {secret for secret in (bearer, api_key.strip()) if secret}
+        sent = {secret for secret in (bearer, api_key.strip()) if secret not in ("", NO_KEY)}
         return cls("" if len(sent) > 1 else next(iter(sent), None), cookie or None)
 
 

@@ -1,5 +1,7 @@
 """HTML only: routes that return pages and partials. Knows the server's floor and below, never the API."""
 
+import time
+
 from flask import Flask
 
 from webapp.pages import live, words
@@ -7,6 +9,7 @@ from webapp.pages.about import blueprint as about_pages
 from webapp.pages.activity import blueprint as activity_pages
 from webapp.pages.audit import blueprint as audit_pages
 from webapp.pages.chat import blueprint as chat_pages
+from webapp.pages.connect import blueprint as connect_pages
 from webapp.pages.frame import surroundings
 from webapp.pages.models import blueprint as model_pages
 from webapp.pages.notices import blueprint as notice_pages
@@ -23,6 +26,7 @@ blueprints = (
     profile_pages,
     activity_pages,
     audit_pages,
+    connect_pages,
     settings_pages,
     notice_pages,
     about_pages,
@@ -37,4 +41,5 @@ def register(app: Flask) -> None:
     for name, filter_ in words.FILTERS.items():
         app.add_template_filter(filter_, name)
     app.context_processor(surroundings)
+    app.add_template_global(time.time, "now")
     live.register(app)

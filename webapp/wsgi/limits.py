@@ -35,6 +35,7 @@ class Tuning(Adjustments):
     def __init__(self, host: str, port: int, limits: Limits):
         super().__init__(
             host=host,
+            server_name=host,  # SERVER_NAME says where we listen
             port=port,
             connection_limit=limits.connections,
             asyncore_use_poll=True,  # select() stops at file descriptor 1023
