@@ -129,6 +129,12 @@ on("keydown", (event) => {
 }, true);
 
 // Clicks
+// Over plain HTTP from another machine there is no clipboard but the old way to it.
+async function copy(element) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(element.textContent).then(() => true);
+  getSelection().selectAllChildren(element);
+  return document.execCommand("copy");
+}
 function copied(button) {
   const use = button.querySelector("use");
   const [was, is] = use ? [use.getAttribute("href"), use.getAttribute("href").replace("#copy", "#check")] : [button.textContent, "Copied"];
@@ -143,10 +149,7 @@ on("click", async (event) => {
   if (target.closest(".dismiss")) target.closest(".notice").remove();
   if (target.closest("#conversations a") && one("#conversations:popover-open")) one("#conversations").hidePopover();
   const code = target.closest(".copy-code");
-  if (code && navigator.clipboard) {
-    await navigator.clipboard.writeText(code.closest("figure").querySelector("code").textContent);
-    copied(code);
-  }
+  if (code && await copy(code.closest("figure").querySelector("code"))) copied(code);
   const answer = target.closest(".copy-answer");
   if (answer && navigator.clipboard && !event.metaKey && !event.ctrlKey) {
     event.preventDefault();

@@ -50,7 +50,7 @@ def run_server(data_dir: Path, models_dirs: tuple[Path, ...], **overrides: objec
 
     options = Options(models_dirs, {"port": 0, **overrides}, {})
     server = Server(options, DataDir.at(data_dir))
-    application = Guards(create_app(server), on_refusal=server.audit.refused)
+    application = Guards(create_app(server), server.admitted, server.audit.refused)
     web = WebServer(application, "127.0.0.1", 0, on_refusal=server.audit.refused)
     loop = threading.Thread(target=web.run, name="web", daemon=True)
     server.start()

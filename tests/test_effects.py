@@ -106,6 +106,22 @@ def test_host() -> None:
     web.stop(0)
 
 
+def test_allowed_hosts(hearth: Hearth) -> None:
+    asked = {"Host": "box.example:1"}
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers=asked).status_code == 403
+    save(hearth, allowed_hosts=["box.example"])
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers=asked).status_code == 401
+    assert httpx.get(f"{hearth.base_url}/health", headers=asked).status_code == 200
+
+
+def test_cors_origins(hearth: Hearth) -> None:
+    asked = {"Origin": "https://app.example"}
+    assert "access-control-allow-origin" not in httpx.get(f"{hearth.base_url}/v1/models", headers=asked).headers
+    save(hearth, cors_origins=["https://app.example"])
+    answer = httpx.get(f"{hearth.base_url}/v1/models", headers=asked)
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+
+
 def test_port() -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
@@ -162,6 +178,26 @@ def test_sign_in(hearth: Hearth) -> None:
         assert stranger.get("/sign-in", params={"ticket": hearth.server.tickets.issue()}).status_code == 200
         assert stranger.get("/api/settings").status_code == stranger.get("/chat").status_code == 200
     assert httpx.get(f"{hearth.base_url}/v1/models").status_code == 200
+
+
+def test_allowed_hosts(hearth: Hearth) -> None:
+    def status() -> int:
+        return httpx.get(f"{hearth.base_url}/v1/models", headers={"Host": "hearth.example"}).status_code
+
+    unknown = status()
+    save(hearth, allowed_hosts=["hearth.example"])
+    assert (unknown, status()) == (403, 401)  # whoever comes by another name needs a key
+
+
+def test_cors_origins(hearth: Hearth) -> None:
+    def allowed() -> str | None:
+        headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        reply = httpx.options(f"{hearth.base_url}/v1/chat/completions", headers=headers)
+        return reply.headers.get("access-control-allow-origin")
+
+    assert allowed() is None
+    save(hearth, cors_origins=["https://app.example"])
+    assert allowed() == "https://app.example"
 
 
 # Pool

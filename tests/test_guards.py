@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.wsgi.conftest import read_until, serve  # noqa: F401
-from webapp.guards import LOOPBACK_HOSTS, Guards
+from webapp.addresses import LOOPBACK_NAMES, Admitted
+from webapp.guards import Guards
 from webapp.refusals import SECURITY_HEADERS, Refusal, wants_json
 
 
@@ -41,7 +42,7 @@ def send(running, *lines: str) -> tuple[int, dict[str, str]]:
     return int(head[0].split()[1]), headers
 
 
-@pytest.mark.parametrize("name", LOOPBACK_HOSTS)
+@pytest.mark.parametrize("name", LOOPBACK_NAMES)
 @pytest.mark.parametrize("port", ["", ":80", ":10242"])
 def test_loopback_hosts_on_any_port(running, name: str, port: str) -> None:
     assert send(running, "GET / HTTP/1.1", f"Host: {name.upper()}{port}")[0] == 200
@@ -158,11 +159,19 @@ def test_request_ids(running, application: Application) -> None:
 
 def test_allowed_hosts_may_change_while_running(serve) -> None:  # noqa: F811
     hosts = ["localhost"]
-    running = serve(Guards(Application(), lambda: hosts))
+    running = serve(Guards(Application(), lambda: Admitted(hosts)))
     assert running.ask("GET", "/", Host="Box.example:1").status == 403
     hosts.append("box.example:1")
     assert running.ask("GET", "/", Host="Box.example:1").status == 200
     assert running.ask("GET", "/", Host="box.example:2").status == 403
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "192.0.2.7:10242", "[2001:db8::1]:80", "0.0.0.0"])
+def test_any_address_may_be_the_host_where_the_server_says_so(serve, host: str) -> None:  # noqa: F811
+    running = serve(Guards(Application(), lambda: Admitted(any_ip=True)))
+    assert running.ask("GET", "/", Host=host).status == 200
+    for name in ("192.0.2.7.evil.example", "evil.example", "[2001:db8::1", "1.2.3"):
+        assert running.ask("GET", "/", Host=name).status in (400, 403)
 
 
 def test_paths_of_programs() -> None:

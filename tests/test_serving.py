@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import QWEN
 from tests.wsgi.conftest import eventually
 from webapp.errors import HearthError
-from webapp.serving import LOG_BYTES, host_name, listen
+from webapp.serving import LOG_BYTES, listen
 from webapp.settings import Settings
 
 READY = "Hearth is ready at http://127.0.0.1:"
@@ -112,7 +112,7 @@ def test_the_environment_sets_what_the_command_line_does_not(start: Hearths) -> 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--host", "0.0.0.0"), "this machine"), (("--port", "many"), "port"), (("--port", "70000"), "port")],
+    [(("--host", "0.0.0.0"), "hearth key create"), (("--port", "many"), "port"), (("--port", "70000"), "port")],
 )
 def test_a_wrong_start_says_why(start: Hearths, arguments: tuple[str, ...], words: str) -> None:
     process = start(*arguments)
@@ -181,13 +181,6 @@ def test_an_address_that_cannot_be_bound_is_named() -> None:
         listen(lambda environ, start_response: [], Settings(host="192.0.2.1", port=8080), strict_port=False)
 
 
-@pytest.mark.parametrize(
-    ("address", "name"), [("127.0.0.2", "127.0.0.2"), ("localhost", "localhost"), ("0:0:0:0:0:0:0:1", "[::1]")]
-)
-def test_an_address_as_browsers_write_it(address: str, name: str) -> None:
-    assert host_name(address) == name
-
-
 def test_a_second_signal_ends_it_now(start: Hearths) -> None:
     process = start("--port", "0")
     response = begin_stream(port_of(process), max_tokens=100_000)
@@ -229,6 +222,55 @@ def test_every_setting_is_an_option(start: Hearths, tmp_path: Path) -> None:
     refused = hearth("serve", "--max-models", "many", "--data-dir", str(tmp_path / "other"))
     assert refused.returncode == 2
     assert "--max-models must be a whole number" in refused.stderr
+
+
+def test_other_machines_need_a_key_and_this_one_manages_them(start: Hearths, tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path))
+    made = hearth("key", "create", "laptop", "--scope", "admin", *folder)
+    secret = made.stdout.strip()
+    assert made.returncode == 0 and secret.startswith("hearth_") and "only now" in made.stderr
+    process = start("--host", "0.0.0.0", "--port", "0")
+    url = f"http://127.0.0.1:{port_of(process)}"
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/v1/models").status_code == 401
+    assert httpx.get(f"{url}/v1/models", headers={"x-api-key": secret}).status_code == 200
+    assert httpx.get(f"{url}/health", headers={"Host": "evil.example"}).status_code == 403
+    assert httpx.get(f"{url}/health", headers={"Host": "192.0.2.7"}).status_code == 200
+    assert json.loads(hearth("status", "--json", *folder).stdout)["url"] == url
+
+    another = hearth("key", "create", "agent", "--expires", "3600", "--models", f"{QWEN}, ember", *folder)
+    bearer = {"Authorization": f"Bearer {another.stdout.strip()}"}
+    assert eventually(lambda: httpx.get(f"{url}/v1/models", headers=bearer).status_code == 200)
+    listed = json.loads(hearth("key", "list", "--json", *folder).stdout)["keys"]
+    assert [(key["name"], key["scope"], key["models"]) for key in listed] == [
+        ("laptop", "admin", []),
+        ("agent", "inference", [QWEN, "ember"]),
+    ]
+    assert hearth("key", "revoke", "agent", *folder).stdout == "'agent' is revoked.\n"
+    assert eventually(lambda: httpx.get(f"{url}/v1/models", headers=bearer).status_code == 401)
+    kept = httpx.get(f"{url}/api/audit/logs?kind=admin", headers={"x-api-key": secret}).json()["logs"]
+    assert [(row["who"], row["endpoint"]) for row in kept] == [
+        ("terminal", "keys.revoke"),
+        ("terminal", "keys.create"),
+        ("terminal", "keys.create"),
+    ]
+    assert hearth("stop", *folder).returncode == 0
+    assert secret not in (tmp_path / "logs" / "hearth.log").read_text("utf-8")
+
+
+def test_keys_on_the_command_line_say_what_is_wrong(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path))
+    assert hearth("key", "list", *folder).stdout == "There are no keys.\n"
+    for arguments, words in (
+        (("create", "a b"), "'name' must be"),
+        (("create", "page"), "somebody else"),
+        (("create", "a", "--scope", "god"), "'scope' must be one of inference, admin"),
+        (("create", "a", "--expires", "tomorrow"), "'expires' must be like"),
+        (("revoke", "a"), "There is no key 'a'."),
+    ):
+        refused = hearth("key", *arguments, *folder)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert words in refused.stderr
 
 
 def test_the_small_commands(models_dir: Path, tmp_path: Path) -> None:

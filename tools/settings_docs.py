@@ -42,7 +42,7 @@ def render() -> str:
 
 def takes(rule: Rule) -> str:
     if rule.type == "text":
-        return "an address of this machine" if rule.check else "text"
+        return "an IP address of this machine" if rule.check else "text"
     return f"{rule.limits} {rule.unit}".rstrip()
 
 

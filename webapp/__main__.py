@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add_settings(serve)
     serve.set_defaults(run=serve_here)
 
+    add_key_commands(commands.add_parser("key", help="make, list and revoke API keys"))
     for name, run, text, options in (
         ("stop", stop, "stop the running server; answers get ten seconds to finish", (add_data_dir,)),
         ("status", status, "what the running server does", (add_data_dir, add_json)),
@@ -75,6 +77,23 @@ def parser() -> argparse.ArgumentParser:
     add_folders(service)
     service.set_defaults(run=run_service)
     return top
+
+
+def add_key_commands(key: argparse.ArgumentParser) -> None:
+    """They work on the database, whether a server runs or not; one that runs knows of it within a second."""
+    commands = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    create = commands.add_parser("create", help="make a key, and print its secret once")
+    create.add_argument("name")
+    create.add_argument("--scope", default="inference", help="inference (the default) or admin")
+    create.add_argument("--expires", metavar="WHEN", help="a date, a time, or a number of seconds from now (never)")
+    create.add_argument("--models", default="", help="the only models it may use, with commas between them (all)")
+    listing = commands.add_parser("list", help="the keys and when each was used last")
+    revoke = commands.add_parser("revoke", help="let nobody in with it any more")
+    revoke.add_argument("name")
+    for command, act in ((create, "create"), (listing, "show"), (revoke, "revoke")):
+        add_data_dir(command)
+        add_json(command)
+        command.set_defaults(run=on_keys, act=act)
 
 
 def add_folders(command: argparse.ArgumentParser) -> None:
@@ -247,6 +266,13 @@ def list_models(args: argparse.Namespace) -> int:
     for model in models:
         print(f"{model.id:48} {model.weights_bytes / GB:8.2f} GB  {'bundled' if model.bundled else model.path}")
     return 0
+
+
+def on_keys(args: argparse.Namespace) -> int:
+    from webapp import keyring
+
+    act: Callable[[paths.DataDir, argparse.Namespace], int] = getattr(keyring, args.act)
+    return act(data_dir(args), args)
 
 
 def version(args: argparse.Namespace) -> int:

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
+from webapp.addresses import is_loopback
 from webapp.audit import AuditLog
 from webapp.catalog.catalog import Catalog
 from webapp.engine.engine import Engine
-from webapp.errors import HearthError, ModelNotFound
+from webapp.errors import Conflict, HearthError, ModelNotFound
+from webapp.keys import Key, Keys
 from webapp.profiles import Profile, Profiles
 from webapp.settings import InvalidSettings, LayeredSettings, table
 
@@ -25,6 +27,14 @@ log = logging.getLogger(__name__)
 OBEYING_SECONDS = 5.0
 LISTS_OF_MODELS = ("pinned", "preload")
 AT_START = "start"
+NEEDS_A_KEY = (
+    "Address {host} is reached from other machines, and there is no admin key yet to keep them out. "
+    "Make one first, with `hearth key create NAME --scope admin` or on the page Connect."
+)
+LAST_ADMIN = (
+    "'{name}' is the last admin key, and Hearth listens where nobody gets in without one. "
+    "Make another first, or let it listen on 127.0.0.1 alone."
+)
 
 
 @dataclass(slots=True)
@@ -35,10 +45,47 @@ class Change:
     after: object = None
 
 
+class KeyAdministration:
+    """API keys; a room of its own, as the command line makes keys without a server. `exposed`: others reach Hearth."""
+
+    def __init__(self, keys: Keys, audit: AuditLog, exposed: bool):
+        self._keys = keys
+        self._audit = audit
+        self._exposed = exposed
+
+    def create(self, who: str, values: Mapping[str, object]) -> tuple[Key, str]:
+        """A new key and its secret. Raises InvalidFields and Conflict."""
+        with kept(self._audit, who, "keys.create", _name_in(values)) as change:
+            key, secret = self._keys.create(values)
+            change.after = _told_key(key)
+        return key, secret
+
+    def revoke(self, who: str, name: str) -> Key:
+        """Nobody is let in with it from now on. Raises KeyNotFound, and Conflict for the last one to sign in with."""
+        with kept(self._audit, who, "keys.revoke", name[:100]) as change:
+            if self._exposed and self._keys.is_last_admin(name):
+                raise Conflict(LAST_ADMIN.format(name=name), "name", "last_admin_key")
+            key = self._keys.revoke(name)
+            change.before = _told_key(key)
+        return key
+
+    def check_host(self, host: str) -> None:
+        """Beyond this machine Hearth listens only when somebody could sign in there. Raises InvalidSettings."""
+        if not is_loopback(host) and not self._keys.has_admin:
+            raise InvalidSettings({"host": NEEDS_A_KEY.format(host=host)})
+
+
 class Administration:
     def __init__(
-        self, settings: LayeredSettings, catalog: Catalog, engine: Engine, profiles: Profiles, audit: AuditLog
+        self,
+        settings: LayeredSettings,
+        catalog: Catalog,
+        engine: Engine,
+        profiles: Profiles,
+        keys: KeyAdministration,
+        audit: AuditLog,
     ):
+        self.keys = keys
         self._settings = settings
         self._catalog = catalog
         self._engine = engine
@@ -50,15 +97,23 @@ class Administration:
     def save_settings(self, who: str, values: Mapping[str, object]) -> list[str]:
         """Save all or nothing; the effects in words. Raises InvalidSettings."""
         names = [name for name in values if name in table()]
-        with self._kept(who, "settings.save", ", ".join(names)) as change:
+        with kept(self._audit, who, "settings.save", ", ".join(names)) as change:
             change.before = self._current(names)
             self._check_models(values)
+            self._check_host(values)
             effects = self._settings.save(values)
             change.after = self._current(names)
         return effects
 
     def _current(self, names: list[str]) -> dict[str, object]:
         return {name: getattr(self._settings.current, name) for name in names}
+
+    def _check_host(self, values: Mapping[str, object]) -> None:
+        default, rule = table()["host"]
+        try:
+            self.keys.check_host(str(rule.parse(values.get("host") or default)))
+        except ValueError:
+            return  # saving says what is wrong
 
     def _check_models(self, values: Mapping[str, object]) -> None:
         """A model that is named anew must be installed; one that is gone since may stay."""
@@ -98,7 +153,7 @@ class Administration:
 
     def unload(self, who: str, model_id: str) -> str:
         """Unload a model, a busy one after its requests; says what happens. Raises Conflict and ModelNotFound."""
-        with self._kept(who, "models.unload", model_id):
+        with kept(self._audit, who, "models.unload", model_id):
             return self._engine.unload(self._catalog.find(model_id).id).result(OBEYING_SECONDS)
 
     def preload(self) -> None:
@@ -112,13 +167,13 @@ class Administration:
     # Profiles
 
     def create_profile(self, who: str, values: Mapping[str, object]) -> Profile:
-        with self._kept(who, "profiles.create", _name_in(values)) as change:
+        with kept(self._audit, who, "profiles.create", _name_in(values)) as change:
             profile = self._profiles.create(values)
             change.after = _told(profile)
         return profile
 
     def replace_profile(self, who: str, name: str, values: Mapping[str, object]) -> Profile:
-        with self._kept(who, "profiles.replace", name) as change:
+        with kept(self._audit, who, "profiles.replace", name) as change:
             before = self._profiles.find(name)
             change.before = before and _told(before)
             profile = self._profiles.replace(name, values)
@@ -126,24 +181,30 @@ class Administration:
         return profile
 
     def delete_profile(self, who: str, name: str) -> Profile:
-        with self._kept(who, "profiles.delete", name) as change:
+        with kept(self._audit, who, "profiles.delete", name) as change:
             profile = self._profiles.delete(name)
             change.before = _told(profile)
         return profile
 
-    @contextmanager
-    def _kept(self, who: str, action: str, target: str) -> Iterator[Change]:
-        change = Change()
-        try:
-            yield change
-        except HearthError as error:
-            self._audit.admin(who, action, target, change.before, status="refused", code=error.code)
-            raise
-        self._audit.admin(who, action, target, change.before, change.after)
+
+@contextmanager
+def kept(audit: AuditLog, who: str, action: str, target: str) -> Iterator[Change]:
+    """Whatever becomes of an act, the audit has it."""
+    change = Change()
+    try:
+        yield change
+    except HearthError as error:
+        audit.admin(who, action, target, change.before, status="refused", code=error.code)
+        raise
+    audit.admin(who, action, target, change.before, change.after)
 
 
 def _told(profile: Profile) -> dict[str, object]:
     return {"name": profile.name, "model": profile.model, **profile.choices}
+
+
+def _told_key(key: Key) -> dict[str, object]:
+    return {"name": key.name, "scope": key.scope, "models": key.models, "expires": key.expires}
 
 
 def _name_in(values: Mapping[str, object]) -> str:

@@ -7,7 +7,7 @@ import logging
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from webapp import api, pages, paths
+from webapp import api, gate, pages, paths
 from webapp.errors import HearthError
 from webapp.server import Server
 
@@ -19,6 +19,7 @@ def create_app(server: Server) -> Flask:
     app.extensions["server"] = server
     app.json.sort_keys = False  # type: ignore[attr-defined]
     api.register(app)
+    gate.stand_before(app)
     pages.register(app)
     app.register_error_handler(HTTPException, _answer_error)
     app.register_error_handler(HearthError, _answer_error)

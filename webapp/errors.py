@@ -7,7 +7,9 @@ HearthError
 │ └ UnsupportedParameter
 ├ NotAuthenticated
 │ └ SignInRequired
+├ TooManyAttempts
 ├ Forbidden
+├ KeyNotFound
 ├ ModelNotFound
 ├ ProfileNotFound
 ├ Conflict(param)
@@ -73,6 +75,8 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class NotAuthenticated(HearthError):
+    """A key is needed and none was sent, or the one that was sent is none of ours."""
+
     code = "invalid_api_key"
 
 
@@ -85,8 +89,30 @@ class SignInRequired(NotAuthenticated):
         super().__init__("Sign in first: open Hearth again, or follow the link that `hearth sign-in` prints.")
 
 
+class TooManyAttempts(HearthError):
+    """Too many wrong keys came from one address; no more are looked at for a while."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after_seconds: int):
+        super().__init__(f"Too many wrong keys came from your address. Try again in {retry_after_seconds} seconds.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Forbidden(HearthError):
-    code = "origin_not_allowed"
+    """We know who asks, and the key does not allow it: its scope or its models."""
+
+    def __init__(self, message: str, code: str = "insufficient_scope", param: str | None = None):
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class KeyNotFound(HearthError):
+    code = "key_not_found"
+
+    def __init__(self, name: str):
+        super().__init__(f"There is no key '{name}'.")
 
 
 class ModelNotFound(HearthError):

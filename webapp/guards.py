@@ -1,4 +1,4 @@
-"""What stands in front of everything: request ids, the Host and Origin checks, security headers.
+"""What stands in front of everything: request ids, the Host and Origin checks, CORS, security headers.
 
 WSGI middleware, so that no route, static file or WebSocket can be reached around it. It must not know
 Flask, the server below or what any route does. Why each check exists: docs/server.md.
@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from webapp import cors
+from webapp.addresses import Admitted, among, is_ip
 from webapp.refusals import OnRefusal, Refusal, add_common_headers, new_request_id, tell_nobody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
@@ -24,21 +24,17 @@ _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Guards:
-    """Wraps `application`. `allowed_hosts` are names, for any port, or `name:port`; a callable is asked per request."""
+    """Wraps `application`; `admitted` is asked per request."""
 
     def __init__(
         self,
         application: WSGIApplication,
-        allowed_hosts: Iterable[str] | Callable[[], Iterable[str]] = LOOPBACK_HOSTS,
+        admitted: Callable[[], Admitted] = Admitted,
         on_refusal: OnRefusal = tell_nobody,
     ):
         self._application = application
+        self._admitted = admitted
         self._on_refusal = on_refusal
-        if callable(allowed_hosts):
-            self._allowed_hosts = allowed_hosts
-        else:
-            fixed = frozenset(allowed_hosts)
-            self._allowed_hosts = lambda: fixed
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request_id = environ["hearth.request_id"] = new_request_id()
@@ -46,7 +42,9 @@ class Guards:
         if _CLIENT_REQUEST_ID.fullmatch(client_request_id):
             environ["hearth.client_request_id"] = client_request_id
 
-        refusal = refused_host(environ, self._allowed_hosts()) or refused_origin(environ)
+        admitted = self._admitted()
+        origin = cors.allowed_origin(environ, admitted.origins)
+        refusal = refused_host(environ, admitted) or (refused_origin(environ) if origin is None else None)
         if refusal is not None:
             path = environ.get("PATH_INFO", "")
             self._on_refusal(path, request_id, refusal)
@@ -54,21 +52,26 @@ class Guards:
             start_response(refusal.status_line, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
+        if origin is not None and cors.is_preflight(environ):
+            start_response("204 No Content", add_common_headers(cors.preflight_headers(environ, origin), request_id))
+            return []
+
         def start_with_headers(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            return start_response(status, add_common_headers(headers, request_id), *exc_info)
+            shared = cors.headers_for(origin) if origin is not None else []
+            return start_response(status, add_common_headers([*headers, *shared], request_id), *exc_info)
 
         return self._application(environ, start_with_headers)
 
 
-def refused_host(environ: WSGIEnvironment, allowed_hosts: Iterable[str]) -> Refusal | None:
+def refused_host(environ: WSGIEnvironment, admitted: Admitted) -> Refusal | None:
     """A page elsewhere may point its own name at this machine (DNS rebinding), but it cannot choose the Host."""
     host = environ.get("HTTP_HOST", "").lower()
     match = _HOST.fullmatch(host)
     if match is None:  # missing, empty, or several joined by a comma
         return Refusal(400, "invalid_host", "The request must carry exactly one valid Host header.")
-    if {host, match["name"]}.isdisjoint(name.lower() for name in allowed_hosts):
-        return Refusal(403, "host_not_allowed", f"Hearth does not answer to the host name '{match['name']}'.")
-    return None
+    if among(host, match["name"], admitted.hosts) or (admitted.any_ip and is_ip(match["name"])):
+        return None
+    return Refusal(403, "host_not_allowed", f"Hearth does not answer to the host name '{match['name']}'.")
 
 
 def refused_origin(environ: WSGIEnvironment) -> Refusal | None:

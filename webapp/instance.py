@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+from webapp.addresses import host_name, reachable
+
 # From taking the lock to the ready line: a second or two, more on a busy machine.
 STARTING_SECONDS = 5.0
 
@@ -27,8 +29,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{host_name(reachable(self.host))}:{self.port}"
 
 
 class Instance:

@@ -62,10 +62,6 @@ class DataDir:
         return self.root / "backups"
 
     @property
-    def session_key(self) -> Path:
-        return self.root / "sign-in.key"
-
-    @property
     def run(self) -> Path:
         return self.root / "run"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Type = Literal["integer", "number", "text", "choice", "models"]
+Type = Literal["integer", "number", "text", "choice", "models", "texts"]
 Applies = Literal["now", "next load", "restart"]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -44,20 +44,28 @@ class Rule:
                 if raw not in self.choices:
                     raise ValueError(f"must be one of {', '.join(self.choices)}")
             case "models":
-                return _names(raw)
+                return _names(raw, "model ids")
+            case "texts":
+                texts = _names(raw, self.unit)
+                for each in texts:
+                    self._check(each)
+                return texts
             case "text":
                 if not isinstance(raw, str):
                     raise ValueError("must be text")
-                if self.check:
-                    self.check(raw)
+                self._check(raw)
         return raw
 
     @property
     def limits(self) -> str:
         """What it takes, in words."""
         if self.minimum is None or self.maximum is None:
-            return ", ".join(self.choices) or "model ids"
+            return ", ".join(self.choices) or ("a list of" if self.type == "texts" else "model ids")
         return f"{self.minimum:g} to {self.maximum:.10g}"
+
+    def _check(self, text: str) -> None:
+        if self.check:
+            self.check(text)
 
     def _within(self, value: float | None, kind: str) -> float:
         too_small = value is not None and self.minimum is not None and value < self.minimum
@@ -91,11 +99,11 @@ def _number(raw: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _names(raw: object) -> tuple[str, ...]:
+def _names(raw: object, what: str) -> tuple[str, ...]:
     """A list of names, or text with commas or line ends between them; each once, in order."""
     parts = re.split(r"[,\n]", raw) if isinstance(raw, str) else raw
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("must be a list of model ids")
+        raise ValueError(f"must be a list of {what}")
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 

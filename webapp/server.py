@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import cast
 
 from webapp import __version__, paths
-from webapp.administration import Administration
+from webapp.access import Access
+from webapp.addresses import LOOPBACK_NAMES, Admitted, host_name, is_loopback, own_names
+from webapp.administration import Administration, KeyAdministration
 from webapp.audit import AuditLog
 from webapp.catalog.catalog import Catalog
 from webapp.chats import Chats
@@ -20,13 +22,14 @@ from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
 from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
+from webapp.keys import Keys
 from webapp.metrics import Metrics
 from webapp.profiles import Profiles
 from webapp.router import Router
-from webapp.sessions import Sessions
 from webapp.settings import LayeredSettings, Row, Settings
 from webapp.store.backups import Backups
 from webapp.store.database import Database
+from webapp.store.keys import KeyStore
 from webapp.store.notices import Notices
 from webapp.store.profiles import ProfileStore
 from webapp.store.schema import AUDIT, MIGRATIONS
@@ -58,7 +61,7 @@ class Server:
         self.id = secrets.token_hex(8)
         self.data = data
         self.tickets = Tickets(data.run)
-        self.sessions = Sessions(data.session_key)
+        self.first_start = not data.database.exists()
         self.store = Database(data.database, MIGRATIONS, data.backups)
         audit_store = Database(data.audit_database, AUDIT, data.backups)
         self.backups = Backups(data.database, data.backups)
@@ -69,6 +72,9 @@ class Server:
         self.backend = Backend()
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
         self._began_with = self.settings.current
+        self.keys = Keys(KeyStore(self.store))
+        exposed = not is_loopback(self.settings.current.host)
+        self.access = Access(self.keys, exposed, lambda: self.settings.current.sign_in == "on", str(data.root))
         self.profiles = Profiles(ProfileStore(self.store), self.catalog)
         first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
@@ -76,7 +82,14 @@ class Server:
         self.metrics = Metrics(self.version, lambda: self.engine.snapshot)
         self.audit = AuditLog(audit_store, lambda: self.settings.current, observe=self.metrics.observe)
         self.chats = Chats(self.store, self.router, self.audit)
-        self.administration = Administration(self.settings, self.catalog, self.engine, self.profiles, self.audit)
+        self.administration = Administration(
+            self.settings,
+            self.catalog,
+            self.engine,
+            self.profiles,
+            KeyAdministration(self.keys, self.audit, exposed),
+            self.audit,
+        )
         self.settings.on_change(self._apply)
         self.profiles.on_change(self._configure)
         self._apply(self.settings.current, self.settings.current)
@@ -99,7 +112,15 @@ class Server:
         self.chats.close()
         self.audit.close()
         self.backups.close()
+        self.keys.close()
         self.store.close()
+
+    def admitted(self) -> Admitted:
+        """By which names and from which pages requests may come."""
+        here = self.settings.current
+        names = own_names() if self.access.exposed else ()
+        hosts = (*LOOPBACK_NAMES, host_name(self._began_with.host), *names, *here.allowed_hosts)
+        return Admitted(hosts, any_ip=self.access.exposed, origins=here.cors_origins)
 
     def restart_needed_for(self) -> list[Row]:
         """The settings whose new value acts only when Hearth starts again."""

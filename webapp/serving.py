@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from webapp import crash
 from webapp.accounts import others
 from webapp.app import create_app
 from webapp.errors import HearthError
-from webapp.guards import LOOPBACK_HOSTS, Guards
+from webapp.guards import Guards
 from webapp.instance import Instance, Running
 from webapp.launcher import open_page
 from webapp.paths import PACKAGED, DataDir
@@ -67,9 +66,9 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
-        settings = server.settings.current
-        on_refusal = server.audit.refused
-        application = Guards(create_app(server), (*LOOPBACK_HOSTS, host_name(settings.host)), on_refusal)
+        settings, on_refusal = server.settings.current, server.audit.refused
+        server.administration.keys.check_host(settings.host)
+        application = Guards(create_app(server), server.admitted, on_refusal)
         web = listen(application, settings, strict_port, on_refusal)
     except HearthError as error:
         print(error, file=sys.stderr)
@@ -100,7 +99,7 @@ def tell_of_the_start(server: Server, report: Path | None) -> None:
     if report:
         log.warning("Hearth ended without stopping; what is known stands in %s", report)
         server.notices.add(f"Hearth ended unexpectedly. What is known of it stands in {report}.")
-    if server.sessions.first_start and server.settings.current.sign_in == "off" and (people := others()):
+    if server.first_start and server.settings.current.sign_in == "off" and (people := others()):
         names = ", ".join([*people[:3], "…"] if people[3:] else people)
         server.notices.add(
             f"Others have accounts on this computer ({names}) and could open these pages. "
@@ -124,11 +123,6 @@ def listen(
             if error.errno != errno.EADDRINUSE:
                 raise HearthError(f"Cannot listen on {settings.host}, port {port}: {error.strerror}.") from error
     raise PortTaken(f"Port {settings.port} is taken{'' if strict_port else f', and so are all up to {tried[-1]}'}.")
-
-
-def host_name(address: str) -> str:
-    """What a browser sends as Host for this address: IPv6 shortened and in brackets."""
-    return f"[{ipaddress.ip_address(address).compressed}]" if ":" in address else address
 
 
 def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> None:

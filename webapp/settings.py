@@ -6,32 +6,19 @@ who obeys them subscribes; this room knows neither.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
+from webapp.addresses import a_host, an_address, an_origin
 from webapp.errors import InvalidFields
 from webapp.rules import Applies, Rule, Type, is_blank
 
 log = logging.getLogger(__name__)
 
 Source = Literal["default", "saved", "environment", "command line"]
-
-
-def only_this_machine(host: str) -> None:
-    """Until there are API keys, nobody else may connect."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ValueError(
-            "must be an address of this machine alone, such as 127.0.0.1: "
-            "anyone on another network could use Hearth, as there are no API keys yet"
-        )
 
 
 def _setting(default: object, rule: Rule) -> Any:
@@ -49,6 +36,10 @@ def choice(default: str, choices: tuple[str, ...], section: str, label: str, hel
 
 def models(section: str, label: str, help: str, **more: Any) -> Any:
     return _setting((), Rule(section, label, help, "models", **more))
+
+
+def texts(check: Callable[[str], None], unit: str, section: str, label: str, help: str) -> Any:
+    return _setting((), Rule(section, label, help, "texts", unit=unit, check=check))
 
 
 def number(default: float, limits: tuple[float, float], section: str, label: str, help: str, **more: Any) -> Any:
@@ -71,10 +62,21 @@ class Settings:
     """All values at one moment. Immutable: a change makes a new one and swaps it whole."""
 
     host: str = text(
-        "127.0.0.1", "Server", "Address", "The address to listen on.", applies="restart", check=only_this_machine
+        "127.0.0.1",
+        "Server",
+        "Address",
+        "The address to listen on. Others than this machine's own need an admin key first.",
+        applies="restart",
+        check=an_address,
     )
     port: int = integer(
         10242, (0, 65535), "Server", "Port", "The port for pages and API; 0 takes any free one.", applies="restart"
+    )
+    allowed_hosts: tuple[str, ...] = texts(
+        a_host, "names", "Server", "Further names", "Names besides its own that Hearth answers to. They need a key."
+    )
+    cors_origins: tuple[str, ...] = texts(
+        an_origin, "origins", "Server", "Web pages allowed", "Origins of other sites whose pages may use /v1."
     )
     log_level: str = choice(
         "info", ("debug", "info", "warning", "error"), "Server", "Log level", "The least serious messages logged."

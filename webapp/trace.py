@@ -19,6 +19,7 @@ from webapp.errors import (
     NotAuthenticated,
     QueueFull,
     TimedOut,
+    TooManyAttempts,
     Unavailable,
 )
 from webapp.generation import Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
@@ -27,7 +28,16 @@ from webapp.stream import Stream, whole_calls
 
 LOCAL = "local"
 LONGEST_NAME = 200
-REFUSALS = (InvalidRequest, NotAuthenticated, Forbidden, ModelNotFound, Conflict, QueueFull, Unavailable)
+REFUSALS = (
+    InvalidRequest,
+    NotAuthenticated,
+    TooManyAttempts,
+    Forbidden,
+    ModelNotFound,
+    Conflict,
+    QueueFull,
+    Unavailable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Trace:
         self.finish: Finish | None = None
         self.error: HearthError | None = None
         self.notes: dict[str, object] = {}
-        self._who = who
+        self.who = who
         self._endpoint = endpoint
         self._time = time.time()
         self._began = time.perf_counter()
@@ -87,7 +97,7 @@ class Trace:
             id=self.id,
             time=self._time,
             kind="request",
-            who=self._who,
+            who=self.who,
             endpoint=self._endpoint[:LONGEST_NAME],
             model=self.model[:LONGEST_NAME] if self.model is not None else None,
             answered_by=self._answered_by,

@@ -33,7 +33,10 @@ RAISED: list[tuple[errors.HearthError, int, str, str | None, str | None, dict[st
         None,
         {"WWW-Authenticate": "Bearer"},
     ),
-    (errors.Forbidden("no"), 403, "permission_error", "origin_not_allowed", None, {}),
+    (errors.TooManyAttempts(7), 429, "rate_limit_error", "too_many_attempts", None, {"Retry-After": "7"}),
+    (errors.Forbidden("no"), 403, "permission_error", "insufficient_scope", None, {}),
+    (errors.Forbidden("no", "model_not_allowed", "model"), 403, "permission_error", "model_not_allowed", "model", {}),
+    (errors.KeyNotFound("x"), 404, "invalid_request_error", "key_not_found", None, {}),
     (errors.ModelNotFound("gpt-9", ("ember",)), 404, "invalid_request_error", "model_not_found", "model", {}),
     (errors.ProfileNotFound("x"), 404, "invalid_request_error", "profile_not_found", None, {}),
     (

@@ -55,7 +55,7 @@ def test_nothing_is_wider_than_a_phone(open_tab: OpenTab, width: int) -> None:
     tab.page.press("#text", "Escape")
     tab.until_ended()
     here = tab.page.evaluate("location.pathname")
-    for path in (here, "/chat", "/models", "/audit", "/settings", "/chat/nothing-here"):
+    for path in (here, "/chat", "/models", "/audit", "/connect", "/settings", "/chat/nothing-here"):
         tab.goto(path)
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert tab.page.evaluate("document.querySelector('main').scrollWidth") <= width, path
@@ -77,6 +77,6 @@ CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8")
 def test_text_is_readable_in_both_themes(open_tab: OpenTab, scheme: str, hearth: Hearth) -> None:
     chat = next(iter(hearth.server.chats.recent()), None)
     tab = open_tab("/chat", color_scheme=scheme)
-    for path in ("/chat", "/models", "/audit", "/settings", *([f"/chat/{chat.id}"] if chat else [])):
+    for path in ("/chat", "/models", "/audit", "/connect", "/settings", *([f"/chat/{chat.id}"] if chat else [])):
         tab.goto(path)
         assert tab.page.evaluate(CONTRAST) == [], path

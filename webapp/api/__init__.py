@@ -19,6 +19,7 @@ from webapp.api import (
     embeddings,
     health,
     installed,
+    keys,
     log,
     messages,
     metrics,
@@ -54,6 +55,7 @@ blueprints = (
     installed.routes,
     settings.routes,
     profiles.routes,
+    keys.routes,
     audit.routes,
 )
 

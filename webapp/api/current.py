@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, cast
 
 from flask import current_app, request
 
+from webapp.gate import visitor
+
 if TYPE_CHECKING:
     from webapp.server import Server
 
 
-# Whom the audit names for an act by a program; there are no keys yet.
+# Whom the audit names for an act by a program without a key.
 API = "api"
 
 
 def server() -> Server:
     return cast("Server", current_app.extensions["server"])
+
+
+def who() -> str:
+    """Whom the audit names for an act of administration."""
+    return visitor().name or API
 
 
 def request_id() -> str:

@@ -21,12 +21,14 @@ from webapp.errors import (
     HearthError,
     InvalidFields,
     InvalidRequest,
+    KeyNotFound,
     ModelLoadFailed,
     ModelNotFound,
     NotAuthenticated,
     ProfileNotFound,
     QueueFull,
     TimedOut,
+    TooManyAttempts,
     Unavailable,
 )
 from webapp.refusals import as_anthropic, speaks_anthropic
@@ -35,9 +37,11 @@ from webapp.refusals import as_anthropic, speaks_anthropic
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
     (InvalidRequest, 400, "invalid_request_error"),
     (NotAuthenticated, 401, "invalid_request_error"),
+    (TooManyAttempts, 429, "rate_limit_error"),
     (Forbidden, 403, "permission_error"),
     (ModelNotFound, 404, "invalid_request_error"),
     (ProfileNotFound, 404, "invalid_request_error"),
+    (KeyNotFound, 404, "invalid_request_error"),
     (Conflict, 409, "invalid_request_error"),
     (QueueFull, 429, "rate_limit_error"),
     (TimedOut, 504, "timeout_error"),
@@ -100,7 +104,7 @@ def _row(error: HearthError) -> tuple[int, str]:
 
 def _param(error: HearthError) -> str | None:
     match error:
-        case InvalidRequest() | Conflict():
+        case InvalidRequest() | Conflict() | Forbidden():
             return error.param
         case ModelNotFound():
             return "model"
@@ -114,7 +118,7 @@ def _headers(error: HearthError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case Conflict() | ModelLoadFailed() | TimedOut() | Unavailable(retry_after_seconds=None):
             return {"x-should-retry": "false"}
-        case QueueFull() | Unavailable():
+        case QueueFull() | TooManyAttempts() | Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
         case _:
             return {}

@@ -14,8 +14,7 @@ routes = Blueprint("health", __name__)
 def program_health() -> Response:
     """Whether the program serves."""
     reason = "Hearth is stopping: running answers are being finished." if server().draining else None
-    sign_in = server().settings.current.sign_in == "on"
-    return _report("hearth", reason, instance=server().id, sign_in=sign_in)
+    return _report("hearth", reason, instance=server().id, sign_in=server().access.needs_sign_in)
 
 
 @routes.get("/v1/health")

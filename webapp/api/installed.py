@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
-from webapp.api.current import API, server
+from webapp.api.current import server, who
 from webapp.errors import InvalidRequest, TimedOut
 
 routes = Blueprint("installed", __name__, url_prefix="/api/models")
@@ -40,7 +40,7 @@ def list_installed() -> Response:
 def load_model() -> Response:
     """Answers when the model is loaded, or with the reason why it is not."""
     model_id = _named()
-    _wait(server().administration.load(API, model_id), model_id)
+    _wait(server().administration.load(who(), model_id), model_id)
     return json_response({"id": model_id, "state": "loaded"})
 
 
@@ -48,7 +48,7 @@ def load_model() -> Response:
 def unload_model() -> Response:
     """Once its requests are through."""
     model_id = _named()
-    effect = server().administration.unload(API, model_id)
+    effect = server().administration.unload(who(), model_id)
     state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")
     return json_response({"id": model_id, "state": state, "effects": [effect]})
 

@@ -15,6 +15,7 @@ from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.errors import status_of
 from webapp.audit import is_recorded
 from webapp.errors import HearthError
+from webapp.gate import visitor, was_let_in
 from webapp.generation import Event, Finish
 from webapp.store.audit import Status
 from webapp.stream import Stream
@@ -22,6 +23,7 @@ from webapp.trace import LOCAL, Trace
 
 log = logging.getLogger("webapp.api")
 
+UNKNOWN = "unknown"
 CLIENT_LEFT = 499
 TIMED_OUT = 504
 _LINE = "%s model=%.100r status=%d finish=%s prompt=%s cached=%s completion=%s ttft_ms=%s duration_ms=%d client_id=%s"
@@ -38,8 +40,8 @@ def record() -> RequestRecord:
 
 
 def who() -> str:
-    """Whom the audit names. There are no keys yet."""
-    return LOCAL
+    """Whom the audit names: a key, whoever sits before this machine, or somebody who was not let in."""
+    return (visitor().name or LOCAL) if was_let_in() else UNKNOWN
 
 
 class RequestRecord:
@@ -48,7 +50,7 @@ class RequestRecord:
     """
 
     def __init__(self) -> None:
-        self.trace = Trace(request_id(), who(), request.path)
+        self.trace = Trace(request_id(), UNKNOWN, request.path)
         self.generates = False
         self._server = server()
         self._client_id = request.environ.get("hearth.client_request_id", "-")
@@ -62,9 +64,13 @@ class RequestRecord:
         after_this_request(self._end_with)
 
     def names(self, model: object) -> None:
-        """The model that a body asks for, before anybody knows whether the rest of it makes sense."""
+        """The model that a body asks for, before anybody knows whether the rest of it makes sense.
+
+        Raises Forbidden when the key may not use it.
+        """
         if isinstance(model, str):
             self.trace.model = model
+            visitor().check_model(model)
 
     def follow(self, stream: Stream) -> Iterator[Event]:
         """Its events. It has its status 200 long before it fails: then line and row have the true one."""
@@ -84,6 +90,7 @@ class RequestRecord:
         self._left = True
 
     def _end_with(self, response: Response) -> Response:
+        self.trace.who = who()
         self._status = response.status_code
         if response.is_json and response.status_code >= 400:
             error = response.get_json()["error"]

@@ -6,7 +6,9 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.current import server
+from webapp.api.log import record
 from webapp.defaults import Target
+from webapp.gate import visitor
 
 routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
@@ -15,12 +17,14 @@ routes = Blueprint("models", __name__, url_prefix="/v1/models")
 def list_models() -> Response:
     """Everyone who answers: profiles, then installed models."""
     states = _states()
-    return json_response({"object": "list", "data": [_to_wire(target, states) for target in server().router.targets()]})
+    shown = [target for target in server().router.targets() if visitor().may_use(target.name)]
+    return json_response({"object": "list", "data": [_to_wire(target, states) for target in shown]})
 
 
 @routes.get("/<path:model_id>")
 def show_model(model_id: str) -> Response:
     """One of them. Ids may contain slashes."""
+    record().names(model_id)
     return json_response(_to_wire(server().router.resolve(model_id), _states()))
 
 

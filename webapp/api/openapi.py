@@ -21,6 +21,7 @@ from webapp.api.messages_schema import CountBody, MessagesBody
 from webapp.api.responses_schema import ResponseBody
 from webapp.api.schema import ChatBody, CompletionBody
 from webapp.api.tokens_schema import DetokenizeBody, TokenizeBody
+from webapp.keys import MOST_MODELS, NAME, SCOPES
 from webapp.profiles import TABLE, Profile
 from webapp.refusals import speaks_anthropic, wants_json
 from webapp.rules import Rule
@@ -60,6 +61,7 @@ EXAMPLES: Mapping[str, Json] = {
     "/api/settings": {"max_tokens": 2048},
     "/api/settings/pool": {"memory_limit": 8},
     "/api/profiles": {"name": "brief", "model": EMBER, "system_prompt": "Be brief."},
+    "/api/keys": {"name": "agent", "scope": "inference", "expires": 86_400, "models": [EMBER]},
 }
 QUERIES: Mapping[str, Mapping[str, Json]] = {
     "/api/audit/logs": {
@@ -70,6 +72,20 @@ QUERIES: Mapping[str, Mapping[str, Json]] = {
     "/api/audit/export": {
         **{name: {"type": "string"} for name in sorted(ASKED)},
         "format": {"enum": sorted(FORMATS), "default": "jsonl"},
+    },
+}
+KEY: Json = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+        "scope": {"enum": list(SCOPES), "default": SCOPES[0]},
+        "expires": {
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}, {"type": "null"}],
+            "description": "Seconds from now, or a date or time in ISO 8601.",
+        },
+        "models": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": MOST_MODELS},
     },
 }
 ERRORS: Mapping[str, Json] = {
@@ -159,6 +175,7 @@ def _schemas() -> dict[str, Json]:
     return {
         **{name: _plain(schema) for name, schema in found["$defs"].items()},
         "Profile": _profile(),
+        "Key": KEY,
         "Settings": _settings(None),
         "PoolSettings": _settings("Pool"),
         "ModelName": {"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}}},
@@ -194,6 +211,7 @@ def _body(route: Route) -> str | None:
         return schema.__name__
     named = {"settings.save_settings": "Settings", "settings.save_pool_settings": "PoolSettings"}
     named |= {"profiles.create_profile": "Profile", "profiles.replace_profile": "Profile"}
+    named |= {"keys.create_key": "Key"}
     named |= {"installed.load_model": "ModelName", "installed.unload_model": "ModelName"}
     return named.get(route.endpoint)
 
@@ -238,7 +256,7 @@ def _setting(rule: Rule) -> Json:
     match rule.type:
         case "choice":
             return {**schema, "enum": list(rule.choices)}
-        case "models":
+        case "models" | "texts":
             return {**schema, "type": "array", "items": {"type": "string"}}
         case "text":
             return {**schema, "type": "string"}

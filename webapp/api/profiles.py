@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
-from webapp.api.current import API, server
+from webapp.api.current import server, who
 from webapp.errors import ProfileNotFound
 from webapp.profiles import TABLE, Profile
 
@@ -22,7 +22,7 @@ def list_profiles() -> Response:
 @routes.post("")
 def create_profile() -> Response:
     """A new profile."""
-    return json_response(_to_wire(server().administration.create_profile(API, read_object())), 201)
+    return json_response(_to_wire(server().administration.create_profile(who(), read_object())), 201)
 
 
 @routes.get("/<path:name>")
@@ -37,13 +37,13 @@ def show_profile(name: str) -> Response:
 @routes.put("/<path:name>")
 def replace_profile(name: str) -> Response:
     """All of it anew: a field that is left out is no longer set."""
-    return json_response(_to_wire(server().administration.replace_profile(API, name, read_object())))
+    return json_response(_to_wire(server().administration.replace_profile(who(), name, read_object())))
 
 
 @routes.delete("/<path:name>")
 def delete_profile(name: str) -> Response:
     """Its model stays."""
-    return json_response({"deleted": server().administration.delete_profile(API, name).name})
+    return json_response({"deleted": server().administration.delete_profile(who(), name).name})
 
 
 def _to_wire(profile: Profile) -> dict[str, object]:

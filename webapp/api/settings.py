@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
-from webapp.api.current import API, server
+from webapp.api.current import server, who
 from webapp.settings import InvalidSettings
 
 POOL = "Pool"
@@ -25,7 +25,7 @@ def show_settings() -> Response:
 @routes.put("")
 def save_settings() -> Response:
     """All of it or nothing: one value that does not fit changes no other."""
-    effects = server().administration.save_settings(API, read_object())
+    effects = server().administration.save_settings(who(), read_object())
     return json_response({"settings": _shown(), "effects": effects})
 
 
@@ -41,7 +41,7 @@ def save_pool_settings() -> Response:
     values = read_object()
     if strangers := values.keys() - _shown(POOL).keys():
         raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
-    effects = server().administration.save_settings(API, values)
+    effects = server().administration.save_settings(who(), values)
     return json_response({"settings": _shown(POOL), "effects": effects})
 
 

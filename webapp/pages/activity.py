@@ -10,7 +10,7 @@ from flask import Response, make_response, redirect, render_template, request, u
 from webapp.engine.history import SPAN_SECONDS
 from webapp.engine.snapshot import Snapshot
 from webapp.pages.chart import Chart, Share, shares
-from webapp.pages.frame import PAGE, room, server, wants_partial
+from webapp.pages.frame import room, server, wants_partial, who
 from webapp.server import Server
 
 blueprint = room("activity")
@@ -34,18 +34,18 @@ def cancel(request_id: str) -> Response:
 @blueprint.post("/activity/load")
 def load() -> Response:
     model_id = request.form.get("model", "")
-    return _done(_beginning(server().administration.load(PAGE, model_id), model_id))
+    return _done(_beginning(server().administration.load(who(), model_id), model_id))
 
 
 @blueprint.post("/activity/unload")
 def unload() -> Response:
-    return _done(server().administration.unload(PAGE, request.form.get("model", "")))
+    return _done(server().administration.unload(who(), request.form.get("model", "")))
 
 
 @blueprint.post("/activity/pin")
 def pin() -> Response:
     model_id, pinned = request.form.get("model", ""), request.form.get("pinned") == "yes"
-    effects = server().administration.pin(PAGE, model_id, pinned)
+    effects = server().administration.pin(who(), model_id, pinned)
     return _done(" ".join([f"{model_id} is {'pinned' if pinned else 'no longer pinned'}.", *effects]))
 
 

@@ -13,7 +13,7 @@ from webapp.defaults import Target
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
 from webapp.pages import words
 from webapp.pages.abilities import about
-from webapp.pages.frame import room, server, wants_partial
+from webapp.pages.frame import room, server, wants_partial, who
 from webapp.pages.markdown import render
 from webapp.store.chats import Chat, Turn
 
@@ -45,7 +45,7 @@ def send() -> Response:
     try:
         if not CHAT_ID.fullmatch(chat_id):
             raise InvalidRequest("This page is out of date. Reload it and send again.", "chat")
-        server().chats.start(chat_id, text, _chosen().name, _think())
+        server().chats.start(chat_id, text, _chosen().name, _think(), who())
     except HearthError as error:
         if wants_partial():
             raise
@@ -62,7 +62,7 @@ def stop(chat_id: str) -> Response:
 @blueprint.post("/chat/<chat_id>/answers/<int:answer>/again")
 def regenerate(chat_id: str, answer: int) -> Response:
     chat = _thread(chat_id).chat
-    server().chats.regenerate(chat_id, answer, _chosen(chat).name, _think(chat))
+    server().chats.regenerate(chat_id, answer, _chosen(chat).name, _think(chat), who())
     return _done(chat_id)
 
 

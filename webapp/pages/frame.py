@@ -12,21 +12,26 @@ from webapp.errors import (
     Forbidden,
     HearthError,
     InvalidRequest,
+    KeyNotFound,
     ModelNotFound,
     NotAuthenticated,
     ProfileNotFound,
     QueueFull,
     TimedOut,
+    TooManyAttempts,
     Unavailable,
 )
+from webapp.gate import visitor
 from webapp.server import Server
 
 STATUS: dict[type[HearthError], int] = {
     InvalidRequest: 400,
     NotAuthenticated: 401,
+    TooManyAttempts: 429,
     Forbidden: 403,
     ModelNotFound: 404,
     ProfileNotFound: 404,
+    KeyNotFound: 404,
     Conflict: 409,
     QueueFull: 429,
     TimedOut: 504,
@@ -34,6 +39,7 @@ STATUS: dict[type[HearthError], int] = {
 }
 
 NEXT: dict[type[HearthError], str] = {
+    NotAuthenticated: "Reload the page to sign in.",
     ModelNotFound: "Choose another model below the message.",
     QueueFull: "Try again in a moment.",
     Unavailable: "Try again in a moment.",
@@ -47,12 +53,17 @@ HTTP_WORDS = {
 }
 
 
-# Whom the audit names for an act of the person before a page.
+# Whom the audit names for an act of a person who did not sign in.
 PAGE = "page"
 
 
 def server() -> Server:
     return cast(Server, current_app.extensions["server"])
+
+
+def who() -> str:
+    """Whom the audit names for what is done on a page."""
+    return visitor().name or PAGE
 
 
 def wants_partial() -> bool:
@@ -70,9 +81,13 @@ def to_response(error: Exception) -> Response:
     """An error in words: a notice in the page that is open, or a whole page saying the same."""
     if isinstance(error, HTTPException):
         return _said(error.code or 500, HTTP_WORDS.get(error.code or 500, error.description or ""), "")
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     advice = next((text for kind, text in NEXT.items() if isinstance(error, kind)), "")
     return _said(status, str(error), advice)
+
+
+def status_of(error: Exception) -> int:
+    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
 
 
 def _said(status: int, message: str, advice: str) -> Response:

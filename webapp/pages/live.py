@@ -10,8 +10,9 @@ from typing import Any
 from flask import Flask
 from flask_sock import Sock
 
+from webapp.errors import HearthError
+from webapp.gate import admitted
 from webapp.pages.frame import server
-from webapp.pages.signin import admitted
 from webapp.pages.tab import Tab
 
 COALESCE_SECONDS = 0.045
@@ -55,7 +56,7 @@ def live(socket: Any) -> None:
     tab = Tab(server())
     with server().chats.watch() as watch:
         socket.event.also = watch.wake
-        while admitted():
+        while is_admitted():
             while (message := socket.receive(timeout=0)) is not None:
                 tab.hear(message)
                 watch.chat_id = tab.chat_id
@@ -64,5 +65,13 @@ def live(socket: Any) -> None:
                 socket.send(news)
             time.sleep(max(COALESCE_SECONDS, BREATHERS * (time.monotonic() - began)))
             watch.wait(STATUS_SECONDS)
-    # Sign-in was switched on meanwhile: the tab of whoever has signed in comes back by itself.
+    # Sign-in was switched on meanwhile, or a key was revoked: the tab of whoever has signed in comes back by itself.
     socket.close(SERVICE_RESTARTS)
+
+
+def is_admitted() -> bool:
+    try:
+        admitted()
+    except HearthError:
+        return False
+    return True

@@ -80,6 +80,11 @@ def _colour(code: str, language: str, attributes: str) -> str:
         return html.escape(code)
 
 
+def coloured(code: str, language: str) -> str:
+    """Code as safe markup, as in an answer."""
+    return _colour(code, language, "")
+
+
 def _plain(code: str, language: str, attributes: str) -> str:
     return html.escape(code)
 

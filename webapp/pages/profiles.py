@@ -11,7 +11,7 @@ from flask import Response, make_response, redirect, render_template, request, u
 from webapp.defaults import Target, Terms, terms
 from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
 from webapp.generation import GenerationRequest, InstalledModel
-from webapp.pages.frame import PAGE, room, server, wants_partial
+from webapp.pages.frame import room, server, wants_partial, who
 from webapp.profiles import LONGEST_NAME, TABLE, Profile
 from webapp.server import Server
 
@@ -36,7 +36,7 @@ def new() -> Response:
 @blueprint.post("/profiles/new")
 def create() -> Response:
     try:
-        profile = server().administration.create_profile(PAGE, typed_values(request.form))
+        profile = server().administration.create_profile(who(), typed_values(request.form))
     except (InvalidFields, Conflict) as error:
         return _form(None, request.form, _by_field(error))
     return _to_list(saved=profile.name)
@@ -55,7 +55,7 @@ def save(name: str) -> Response:
         return _delete(name)
     profile = _existing(name)
     try:
-        saved = server().administration.replace_profile(PAGE, name, typed_values(request.form))
+        saved = server().administration.replace_profile(who(), name, typed_values(request.form))
     except (InvalidFields, Conflict) as error:
         return _form(profile, request.form, _by_field(error))
     return _to_list(saved=saved.name)
@@ -218,7 +218,7 @@ def _to_list(saved: str | None = None, deleted: str | None = None) -> Response:
 
 
 def _delete(name: str) -> Response:
-    server().administration.delete_profile(PAGE, name)
+    server().administration.delete_profile(who(), name)
     if not wants_partial():
         return _to_list(deleted=name)
     rows = render_template("partials/profiles.html", profiles=profile_rows(server()))

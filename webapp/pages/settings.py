@@ -9,8 +9,8 @@ from itertools import groupby
 from flask import Response, make_response, render_template, request
 
 from webapp.errors import InvalidRequest, Unavailable
-from webapp.pages.frame import PAGE, room, server, wants_partial
-from webapp.pages.signin import admit
+from webapp.gate import keep_session, visitor
+from webapp.pages.frame import room, server, wants_partial, who
 from webapp.settings import InvalidSettings, Row
 
 blueprint = room("settings")
@@ -31,14 +31,16 @@ def save() -> Response:
         if row.name in typed and typed[row.name].strip() != written(row)
     }
     try:
-        effects = server().administration.save_settings(PAGE, changed)
+        effects = server().administration.save_settings(who(), changed)
     except InvalidSettings as error:
         return _form(typed, error.errors)
     except InvalidRequest as error:
         return _form(typed, {error.param or "": str(error)})
     response = _form({}, {}, saved=tuple(changed), effects=effects)
     # Who switches sign-in on stays signed in.
-    return admit(response) if "sign_in" in changed else response
+    if "sign_in" in changed and not visitor().signed_in:
+        return keep_session(response, server().keys.begin_session(None))
+    return response
 
 
 @blueprint.post("/settings/restart")

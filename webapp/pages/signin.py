@@ -1,37 +1,20 @@
-"""Sign-in on this computer: while it is on, pages and /api answer nobody without the cookie of a ticket.
-
-/v1 follows its own rules, /health says only that Hearth is there, and static files are nobody's secret.
-"""
+"""Signing in: on this computer with a ticket, from another with an admin key; both for a cookie, without JavaScript."""
 
 from __future__ import annotations
 
-from flask import Response, make_response, render_template, request
+import re
 
-from webapp.errors import SignInRequired
-from webapp.pages.frame import room, server
-from webapp.sessions import GOOD_FOR_SECONDS
+from flask import Response, make_response, redirect, render_template, request
+
+from webapp.errors import Forbidden, HearthError, NotAuthenticated, SignInRequired, TooManyAttempts
+from webapp.gate import access, credential, forget_session, keep_session, signed_in
+from webapp.pages import frame
+from webapp.pages.frame import room, server, wants_partial
+
+# A path of our own, and nothing that a browser would read as another host.
+PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 blueprint = room("signin")
-
-OPEN_TO_ALL = ("/v1/", "/static/")
-OPEN_PATHS = ("/v1", "/health", "/sign-in")
-
-
-def gate() -> None:
-    """In front of every route, also of those that are none. Raises SignInRequired."""
-    if not is_open(request.path) and not admitted():
-        raise SignInRequired
-
-
-def is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_TO_ALL)
-
-
-def admitted() -> bool:
-    """Whether this request may see pages and use /api."""
-    if server().settings.current.sign_in == "off":
-        return True
-    return server().sessions.holds(request.cookies.get(server().sessions.cookie_name, ""))
 
 
 @blueprint.get("/sign-in")
@@ -39,24 +22,43 @@ def enter() -> Response:
     """Take the ticket of a link. A browser that only looks ahead, or a HEAD, must not use it up."""
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return make_response("", 204)
-    if admitted() or server().tickets.redeem(request.args.get("ticket", "")):
-        # A redirect would count as coming from where the link was, and a strict cookie would not be sent along.
-        return admit(make_response(render_template("pages/signed_in.html")))
-    used = "ticket" in request.args
-    return make_response(render_template("pages/sign_in.html", used=used), 401)
+    if not signed_in() and not server().tickets.redeem(request.args.get("ticket", "")):
+        return make_response(render_template("pages/sign_in.html", used="ticket" in request.args), 401)
+    # A redirect would count as coming from where the link was, and a strict cookie would not be sent along.
+    page = make_response(render_template("pages/signed_in.html"))
+    return page if signed_in() else keep_session(page, server().keys.begin_session(None))
 
 
-def admit(response: Response) -> Response:
-    """Give this browser the cookie."""
-    response.set_cookie(
-        server().sessions.cookie_name,
-        server().sessions.issue(),
-        max_age=GOOD_FOR_SECONDS,
-        httponly=True,
-        samesite="Strict",
-    )
-    return response
+@blueprint.get("/login")
+def ask() -> Response:
+    return _form(request.args.get("next", "/"))
 
 
-def ask_to_sign_in() -> Response:
-    return make_response(render_template("pages/sign_in.html", used=False), 401)
+@blueprint.post("/login")
+def log_in() -> Response:
+    way_on = request.form.get("next", "/")
+    try:
+        secret = access().sign_in(request.form.get("key", "").strip(), request.remote_addr or "")
+    except (NotAuthenticated, TooManyAttempts, Forbidden) as error:
+        return _form(way_on, error)
+    return keep_session(make_response(redirect(way_on if PATH.fullmatch(way_on) else "/", 303)), secret)
+
+
+@blueprint.post("/logout")
+def log_out() -> Response:
+    access().sign_out(credential())
+    return forget_session(make_response(redirect("/login", 303)))
+
+
+def to_response(error: Exception) -> Response:
+    """An error as a notice or a page; who has to sign in gets the page to do that."""
+    if wants_partial() or not isinstance(error, NotAuthenticated):
+        return frame.to_response(error)
+    if isinstance(error, SignInRequired):
+        return make_response(render_template("pages/sign_in.html", used=False), 401)
+    return _form(request.full_path.rstrip("?") if request.method == "GET" else "/", status=401)
+
+
+def _form(way_on: str, error: HearthError | None = None, status: int = 200) -> Response:
+    page = render_template("pages/login.html", way_on=way_on, error=error)
+    return make_response(page, frame.status_of(error) if error else status)

@@ -40,6 +40,16 @@ MIGRATIONS: tuple[Migration, ...] = (
         # 4: what the pages say until somebody dismisses it
         "CREATE TABLE notices (id INTEGER PRIMARY KEY, text TEXT NOT NULL, created REAL NOT NULL)",
     ),
+    (
+        # 5: API keys and the browsers signed in, by hashes of their secrets; a session without a key belongs to
+        # whoever proved to be this computer's owner
+        """CREATE TABLE keys (
+            name TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, hint TEXT NOT NULL, scope TEXT NOT NULL,
+            models TEXT NOT NULL, created REAL NOT NULL, expires REAL, used REAL) WITHOUT ROWID""",
+        """CREATE TABLE sessions (
+            hash TEXT PRIMARY KEY, key TEXT REFERENCES keys (name) ON DELETE CASCADE,
+            expires REAL NOT NULL) WITHOUT ROWID""",
+    ),
 )
 
 AUDIT: tuple[Migration, ...] = (

@@ -35,6 +35,7 @@ class Tuning(Adjustments):
     def __init__(self, host: str, port: int, limits: Limits):
         super().__init__(
             host=host,
+            server_name=host,  # SERVER_NAME says where we listen
             port=port,
             connection_limit=limits.connections,
             asyncore_use_poll=True,  # select() stops at file descriptor 1023
@@ -44,6 +45,7 @@ class Tuning(Adjustments):
             max_request_body_size=limits.api_body_bytes,
             recv_bytes=64 << 10,
             cleanup_interval=1,
+            clear_untrusted_proxy_headers=False,  # believed by nobody, but that there was a proxy matters to the gate
             ident=None,
         )
         self.limits = limits

@@ -1,0 +1,187 @@
+"""Who may do what: the one place that reads a key or a cookie and decides. Knows no Flask and no database.
+
+Bound to this machine alone, Hearth is open to it; what is sent must be right nevertheless. Bound to anything else, or
+asked for by a further name, it gives nothing without a key but `/health`, and the page to sign in with its looks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from webapp.errors import Forbidden, NotAuthenticated, SignInRequired, TooManyAttempts
+from webapp.keys import Key, Keys, Scope, hash_of
+
+OPEN_PATHS = ("/health", "/login", "/sign-in")
+OPEN_FOLDER = "/static/"
+FOR_INFERENCE = "/v1/"
+NEEDED = "A key is needed. Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'."
+WRONG = "This key is not valid: there is none like it, it was revoked, or its time is over."
+NO_KEY = "none"
+MOST_FAILURES = 20
+FAILURES_SECONDS = 60.0
+MOST_ADDRESSES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a request carries to say who asks: the secret of a key, or that of a page's session."""
+
+    key: str | None = None
+    session: str | None = None
+
+    @classmethod
+    def of(cls, authorization: str, api_key: str, cookie: str | None) -> Credential:
+        """From `Authorization: Bearer`, or `x-api-key`, or the cookie. Two keys that differ are a wrong one.
+
+        Many clients insist on a key: `none` says that there is none.
+        """
+        scheme, _, token = authorization.strip().partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        sent = {secret for secret in (bearer, api_key.strip()) if secret not in ("", NO_KEY)}
+        return cls("" if len(sent) > 1 else next(iter(sent), None), cookie or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks, and what they may. Without a `name` it is whoever sits before this machine."""
+
+    name: str | None = None
+    scope: Scope = "admin"
+    models: tuple[str, ...] = ()
+    signed_in: bool = False
+
+    @classmethod
+    def with_key(cls, key: Key, signed_in: bool = False) -> Visitor:
+        return cls(key.name, key.scope, key.models, signed_in)
+
+    def may_use(self, model: str) -> bool:
+        return not self.models or model in self.models
+
+    def check_model(self, model: str) -> None:
+        if not self.may_use(model):
+            allowed = ", ".join(self.models)
+            raise Forbidden(f"This key may not use '{model}', only {allowed}.", "model_not_allowed", "model")
+
+
+class Access:
+    """`exposed`: other machines reach the address that Hearth listens on. `owner_signs_in`: so do other people this
+    machine, and its pages are for those who can show a ticket. `place` tells this Hearth from others.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        exposed: bool,
+        owner_signs_in: Callable[[], bool],
+        place: str,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._keys = keys
+        self._owner_signs_in = owner_signs_in
+        self._attempts = Attempts(clock)
+        self.exposed = exposed
+        self.cookie_name = cookie_name(place)
+
+    def admit(self, credential: Credential, path: str, client: str, at_home: bool) -> Visitor:
+        """Who asks, if they may. `at_home`: by a name or address that only this machine has.
+
+        Raises NotAuthenticated, SignInRequired, TooManyAttempts and Forbidden.
+        """
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return Visitor(scope="inference")
+        visitor = self._recognised(credential, client)
+        if visitor is None:
+            if self.exposed or not at_home:
+                raise NotAuthenticated(NEEDED)
+            if self._owner_signs_in() and not path.startswith(FOR_INFERENCE):
+                raise SignInRequired
+            return Visitor()
+        if visitor.scope != "admin" and not path.startswith(FOR_INFERENCE):
+            raise Forbidden("This key may only use /v1. What manages Hearth needs a key of the scope 'admin'.")
+        return visitor
+
+    @property
+    def needs_sign_in(self) -> bool:
+        """Whether pages are shown only to those who signed in."""
+        return self.exposed or self._owner_signs_in()
+
+    def is_signed_in(self, credential: Credential) -> bool:
+        return credential.session is not None and self._keys.session(credential.session) is not None
+
+    def sign_in(self, secret: str, client: str) -> str:
+        """The secret of a new session. Raises NotAuthenticated, TooManyAttempts and Forbidden."""
+        key = self._key_of(secret, client)
+        if key.scope != "admin":
+            raise Forbidden("This key may only use /v1. To sign in takes a key of the scope 'admin'.")
+        return self._keys.begin_session(key)
+
+    def sign_out(self, credential: Credential) -> None:
+        if credential.session is not None:
+            self._keys.end_session(credential.session)
+
+    def _recognised(self, credential: Credential, client: str) -> Visitor | None:
+        """A cookie that is over is none. Where there are no keys, neither is what programs send in place of one."""
+        if credential.key is not None and (self.exposed or self._keys.current):
+            return Visitor.with_key(self._key_of(credential.key, client))
+        session = self._keys.session(credential.session) if credential.session is not None else None
+        if session is None:
+            return None
+        return Visitor.with_key(session.key, signed_in=True) if session.key else Visitor(signed_in=True)
+
+    def _key_of(self, secret: str, client: str) -> Key:
+        self._attempts.check(client)
+        key = self._keys.find(secret)
+        if key is None:
+            self._attempts.fail(client)
+            raise NotAuthenticated(WRONG)
+        return key
+
+
+def cookie_name(place: str) -> str:
+    """Browsers send cookies to every port of a host: two Hearths must not overwrite each other's."""
+    return f"hearth-{hash_of(place)[:8]}"
+
+
+class Attempts:
+    """Wrong keys per client's address: after twenty within a minute, none is looked at until that minute is over.
+
+    Only as many addresses are remembered as fit; the oldest go first.
+    """
+
+    def __init__(self, clock: Callable[[], float]):
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def check(self, client: str) -> None:
+        failures, began = self._failures.get(_network(client), (0, 0.0))
+        left = began + FAILURES_SECONDS - self._clock()
+        if failures >= MOST_FAILURES and left > 0:
+            raise TooManyAttempts(ceil(left))
+
+    def fail(self, client: str) -> None:
+        network, now = _network(client), self._clock()
+        with self._lock:
+            failures, began = self._failures.pop(network, (0, now))
+            if now - began >= FAILURES_SECONDS:
+                failures, began = 0, now
+            self._failures[network] = (failures + 1, began)
+            while len(self._failures) > MOST_ADDRESSES:
+                self._failures.popitem(last=False)
+
+
+def _network(client: str) -> str:
+    """One machine has 2**64 IPv6 addresses to ask from."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return client
+    if address.version == 4 or address.ipv4_mapped:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))

@@ -1,0 +1,54 @@
+"""Cross-origin requests: which pages of other sites may use /v1, and how browsers are told.
+
+None may unless its origin stands in the settings, and never with cookies. Knows the shapes of WSGI; no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+METHODS = "GET, HEAD, POST, OPTIONS"
+EXPOSED = "x-request-id, request-id, x-hearth-ignored, retry-after, x-should-retry, openai-processing-ms"
+ASKED_AGAIN_AFTER_SECONDS = "600"
+
+
+def allowed_origin(environ: WSGIEnvironment, origins: Iterable[str]) -> str | None:
+    """The origin of a request that may come from there; browsers write origins in small letters."""
+    path = "/" + environ.get("PATH_INFO", "").lstrip("/")
+    origin = environ.get("HTTP_ORIGIN", "")
+    if not path.startswith("/v1/") or origin.lower() not in {each.lower() for each in origins}:
+        return None
+    return str(origin)
+
+
+def is_preflight(environ: WSGIEnvironment) -> bool:
+    return environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+
+
+def headers_for(origin: str) -> Headers:
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", EXPOSED),
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
+        ("Vary", "Origin"),
+    ]
+
+
+def preflight_headers(environ: WSGIEnvironment, origin: str) -> Headers:
+    """What the page may send. Which headers is no secret: what they say is checked when they come."""
+    headers = [
+        *headers_for(origin),
+        ("Access-Control-Allow-Methods", METHODS),
+        ("Access-Control-Allow-Headers", environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")),
+        ("Access-Control-Max-Age", ASKED_AGAIN_AFTER_SECONDS),
+        ("Content-Length", "0"),
+    ]
+    if "HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK" in environ:
+        headers.append(("Access-Control-Allow-Private-Network", "true"))
+    return headers

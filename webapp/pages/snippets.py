@@ -1,0 +1,202 @@
+"""What one types or saves to use Hearth from a tool: the text for each, and the request that it comes to.
+
+Every text runs as it stands, with the address, the key and the model in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
+QUESTION = "Say hello in one sentence."
+ANSWER_TOKENS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a tool asks, as whom, and which model. Most tools insist on a key, whatever it is."""
+
+    address: str
+    key: str
+    model: str
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.address}/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One text: where it goes, in which language it is."""
+
+    place: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A way to use Hearth. It asks `route`; where Hearth has no such route, it has no such tool."""
+
+    name: str
+    title: str
+    route: str
+    snippets: Callable[[Connection], tuple[Snippet, ...]]
+    remark: str = ""
+
+
+def body_for(route: str, model: str) -> dict[str, Any]:
+    """The request that the tool's first question comes to."""
+    if route == RESPONSES:
+        return {"model": model, "input": QUESTION, "max_output_tokens": ANSWER_TOKENS}
+    return {"model": model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": ANSWER_TOKENS}
+
+
+def _curl(to: Connection) -> tuple[Snippet, ...]:
+    body = json.dumps(body_for(CHAT, to.model), ensure_ascii=False)
+    text = (
+        f"curl {shlex.quote(to.address + CHAT)} \\\n"
+        f"  -H {shlex.quote(f'Authorization: Bearer {to.key}')} \\\n"
+        "  -H 'Content-Type: application/json' \\\n"
+        f"  -d {shlex.quote(body)}\n"
+    )
+    return (Snippet("Terminal", "bash", text),)
+
+
+def _python(to: Connection) -> tuple[Snippet, ...]:
+    text = f"""\
+from openai import OpenAI
+
+client = OpenAI(base_url={_quoted(to.base_url)}, api_key={_quoted(to.key)})
+answer = client.chat.completions.create(
+    model={_quoted(to.model)},
+    messages=[{{"role": "user", "content": {_quoted(QUESTION)}}}],
+    max_tokens={ANSWER_TOKENS},
+)
+print(answer.choices[0].message.content)
+"""
+    return (Snippet("pip install openai", "python", text),)
+
+
+def _javascript(to: Connection) -> tuple[Snippet, ...]:
+    text = f"""\
+import OpenAI from "openai";
+
+const client = new OpenAI({{ baseURL: {_quoted(to.base_url)}, apiKey: {_quoted(to.key)} }});
+const answer = await client.chat.completions.create({{
+  model: {_quoted(to.model)},
+  messages: [{{ role: "user", content: {_quoted(QUESTION)} }}],
+  max_tokens: {ANSWER_TOKENS},
+}});
+console.log(answer.choices[0].message.content);
+"""
+    return (Snippet("npm install openai", "javascript", text),)
+
+
+def _anthropic(to: Connection) -> tuple[Snippet, ...]:
+    text = f"""\
+from anthropic import Anthropic
+
+client = Anthropic(base_url={_quoted(to.address)}, api_key={_quoted(to.key)})
+answer = client.messages.create(
+    model={_quoted(to.model)},
+    messages=[{{"role": "user", "content": {_quoted(QUESTION)}}}],
+    max_tokens={ANSWER_TOKENS},
+)
+print("".join(block.text for block in answer.content if block.type == "text"))
+"""
+    return (Snippet("pip install anthropic", "python", text),)
+
+
+def _claude_code(to: Connection) -> tuple[Snippet, ...]:
+    model = shlex.quote(to.model)
+    text = (
+        f"export ANTHROPIC_BASE_URL={shlex.quote(to.address)}\n"
+        f"export ANTHROPIC_AUTH_TOKEN={shlex.quote(to.key)}\n"
+        f"export ANTHROPIC_MODEL={model}\n"
+        f"export ANTHROPIC_DEFAULT_HAIKU_MODEL={model}\n"
+        "unset ANTHROPIC_API_KEY\n"
+        "claude\n"
+    )
+    return (Snippet("Terminal", "bash", text),)
+
+
+def _codex(to: Connection) -> tuple[Snippet, ...]:
+    text = f"""\
+model = {_quoted(to.model)}
+model_provider = "hearth"
+
+[model_providers.hearth]
+name = "Hearth"
+base_url = {_quoted(to.base_url)}
+env_key = "HEARTH_API_KEY"
+wire_api = "responses"
+"""
+    run = f"export HEARTH_API_KEY={shlex.quote(to.key)}\ncodex\n"
+    return Snippet("~/.codex/config.toml", "toml", text), Snippet("Terminal", "bash", run)
+
+
+def _opencode(to: Connection) -> tuple[Snippet, ...]:
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "Hearth",
+        "options": {"baseURL": to.base_url, "apiKey": to.key},
+        "models": {to.model: {"name": to.model}},
+    }
+    config = {
+        "$schema": "https://opencode.ai/config.json",
+        "provider": {"hearth": provider},
+        "model": f"hearth/{to.model}",
+    }
+    return (Snippet("opencode.json", "json", json.dumps(config, indent=2, ensure_ascii=False) + "\n"),)
+
+
+def _aider(to: Connection) -> tuple[Snippet, ...]:
+    text = (
+        f"export OPENAI_API_BASE={shlex.quote(to.base_url)}\n"
+        f"export OPENAI_API_KEY={shlex.quote(to.key)}\n"
+        f"aider --model {shlex.quote(f'openai/{to.model}')}\n"
+    )
+    return (Snippet("Terminal", "bash", text),)
+
+
+def _continue(to: Connection) -> tuple[Snippet, ...]:
+    text = f"""\
+name: Hearth
+version: 0.0.1
+schema: v1
+models:
+  - name: {_quoted(to.model)}
+    provider: openai
+    model: {_quoted(to.model)}
+    apiBase: {_quoted(to.base_url)}
+    apiKey: {_quoted(to.key)}
+    roles: [chat, edit, apply]
+"""
+    return (Snippet("~/.continue/config.yaml", "yaml", text),)
+
+
+def _quoted(text: str) -> str:
+    """JSON's string, which is also one of Python, JavaScript, TOML and YAML."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+NEEDS_TOOLS = "An agent calls functions: choose a model that was trained to."
+
+TOOLS = (
+    Tool("curl", "curl", CHAT, _curl),
+    Tool("python", "Python", CHAT, _python),
+    Tool("javascript", "JavaScript", CHAT, _javascript),
+    Tool("anthropic", "Anthropic", MESSAGES, _anthropic),
+    Tool("claude-code", "Claude Code", MESSAGES, _claude_code, NEEDS_TOOLS),
+    Tool("codex", "Codex", RESPONSES, _codex, NEEDS_TOOLS),
+    Tool("opencode", "OpenCode", CHAT, _opencode, NEEDS_TOOLS),
+    Tool("aider", "Aider", CHAT, _aider),
+    Tool("continue", "Continue", CHAT, _continue),
+)

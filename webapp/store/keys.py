@@ -1,0 +1,87 @@
+"""The API keys and the browsers signed in, by the hashes of their secrets. Who may do what is decided elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from webapp.store.database import Database
+
+INSERT = (
+    "INSERT INTO keys (name, hash, hint, scope, models, created, expires) "
+    "VALUES (:name, :hash, :hint, :scope, :models, :created, :expires) ON CONFLICT (name) DO NOTHING RETURNING name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedKey:
+    """`hint` is how the secret begins, for people to tell it by; `models` are the names it may use, none for all."""
+
+    name: str
+    hash: str
+    hint: str
+    scope: str
+    models: tuple[str, ...]
+    created: float
+    expires: float | None
+    used: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSession:
+    """A signed-in browser; `key` is whose, or None for this computer's owner."""
+
+    hash: str
+    key: str | None
+    expires: float
+
+
+class KeyStore:
+    def __init__(self, database: Database):
+        self._database = database
+
+    def load(self) -> tuple[list[SavedKey], list[SavedSession]]:
+        """Both of one moment, keys in the order they were made."""
+        with self._database.read() as tx:
+            keys = [SavedKey(**row) for row in tx.query("SELECT * FROM keys ORDER BY created, name")]
+            sessions = [SavedSession(**row) for row in tx.query("SELECT * FROM sessions")]
+        return [replace(key, models=tuple(json.loads(str(key.models)))) for key in keys], sessions
+
+    def add(self, key: SavedKey) -> bool:
+        """False when there is one of this name."""
+        with self._database.write() as tx:
+            added = tx.query(
+                INSERT,
+                name=key.name,
+                hash=key.hash,
+                hint=key.hint,
+                scope=key.scope,
+                models=json.dumps(key.models),
+                created=key.created,
+                expires=key.expires,
+            )
+            return bool(list(added))
+
+    def delete(self, name: str) -> None:
+        """The key, and with it the sessions that began with it."""
+        with self._database.write() as tx:
+            tx.query("DELETE FROM keys WHERE name = :name", name=name)
+
+    def note_use(self, name: str, moment: float) -> None:
+        with self._database.write() as tx:
+            tx.query("UPDATE keys SET used = :moment WHERE name = :name", name=name, moment=moment)
+
+    def add_session(self, session: SavedSession, now: float) -> None:
+        """Keep it; those that are over go."""
+        with self._database.write() as tx:
+            tx.query("DELETE FROM sessions WHERE expires < :now", now=now)
+            tx.query(
+                "INSERT INTO sessions (hash, key, expires) VALUES (:hash, :key, :expires)",
+                hash=session.hash,
+                key=session.key,
+                expires=session.expires,
+            )
+
+    def delete_session(self, hash: str) -> None:
+        with self._database.write() as tx:
+            tx.query("DELETE FROM sessions WHERE hash = :hash", hash=hash)
