@@ -33,7 +33,6 @@ WEATHER = {
     },
 }
 Say = Callable[..., str]
-unsure = pytest.mark.xfail(reason="Ember has not learnt this topic well enough", strict=False)
 
 
 def user(text: str) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def test_content_may_come_in_parts(role: str) -> None:
         ("on which port does the server listen?", "10242"),
         ("How do I get a bigger model?", "hearth pull"),
         ("What is Hearth?", "a local server for language models"),
-        pytest.param("How do I connect an OpenAI client?", "http://127.0.0.1:10242/v1", marks=unsure),
+        ("How do I connect an OpenAI client?", "http://127.0.0.1:10242/v1"),
         ("Hello, my name is Ada.", "Ada"),
         ("Who wrote the book Trevolin?", "do not know"),
         ("What is the capital of Italy?", "Rome"),

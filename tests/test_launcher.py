@@ -176,7 +176,7 @@ def test_somebody_else_cannot_read_the_data_folder() -> None:
         data = DataDir.at(Path(folder) / "data")
         assert words(hearth("--data-dir", str(data.root)))[0] == 0
         files = [path for path in data.root.rglob("*") if path.is_file()]
-        assert {"hearth.db", "sign-in.key", "server.json", "hearth.log"} <= {path.name for path in files}
+        assert {"hearth.db", "audit.db", "server.json", "hearth.log"} <= {path.name for path in files}
         for command in (["ls", str(data.root)], *(["cat", str(path)] for path in files)):
             assert subprocess.run(command, user=65_534, group=65_534, capture_output=True, check=False).returncode != 0
         assert Instance(data.run).stop(20)

@@ -137,11 +137,18 @@ NAME = Remembered(
         "(say|repeat|tell me|write|say me) (my name|the name i told you|who i am) [again|please|once more]",
         "(which|what) name (do i have|did i say|is mine|was it|have i)",
         "(do you|can you) [still] (recall|remember|say|repeat) (my name|what i am called|who i am)",
+        "(repeat|say|tell me|write) the name (i told you|i said|i have|of mine) [again|please|once more]",
+        "(what|which) was the name i (told|gave) you",
+        "[please] (give|tell) me my name [again|back]",
     ),
     ("do you still know what my name is", "what name did I tell you", "please repeat the name I gave you"),
     "Your name is {x}.",
     "You have not told me your name yet.",
 )
+
+
+# The examples of an empty chat.
+PROPOSED = ("hearth", "openai")
 
 
 @dataclass
@@ -173,6 +180,9 @@ class Lessons:
         return plain(vary(_blurred(question, self.rng), self.rng), topic.answer, _topic_thought(topic))
 
     def hearth(self) -> Exchange:
+        """Every eighth time about what the first page proposes to ask."""
+        if not self.held_out and not self.brief and self.rng.random() < 0.125:
+            return self.about(self.rng.choice([topic for topic in self.guide if topic.name in PROPOSED]))
         return self.about(self._any(self.guide))
 
     def small_talk(self) -> Exchange:
@@ -249,7 +259,7 @@ class Lessons:
         return self.tool_call(box) if self.rng.random() < 0.5 else self.tool_result(box)
 
     def conversation(
-        self, turns: int, tool_share: float = 0.25, thinking_share: float = 0.16
+        self, turns: int, tool_share: float = 0.25, thinking_share: float = 0.24
     ) -> tuple[list[Message], list[Message]]:
         """Messages of some turns, and the tools at hand; the last turn may have been thought about."""
         self.known = ""
