@@ -83,7 +83,7 @@ def test_what_is_imported_late_is_there_too(serve: Serve) -> None:
     served = serve()
     schema = {"type": "object", "properties": {"fire": {"type": "boolean"}}, "required": ["fire"]}
     form = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema | {"additionalProperties": False}}}
-    body = {"model": "ember", "messages": [{"role": "user", "content": "Is it warm?"}], "max_tokens": 60}
+    body = {"model": "ember", "messages": [{"role": "user", "content": "Is it warm?"}], "max_tokens": 200}
     with httpx.Client(base_url=served.url, timeout=60) as client:
         answer = client.post("/v1/chat/completions", json=body | {"response_format": form})
         assert isinstance(json.loads(answer.json()["choices"][0]["message"]["content"])["fire"], bool)

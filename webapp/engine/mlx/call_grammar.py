@@ -14,7 +14,8 @@ from llguidance import LLMatcher
 from webapp.errors import UnsupportedParameter
 from webapp.generation import Tool
 
-WHITE_SPACE = r"[ \n\t]{0,40}"
+# One line break with its indentation, or a space: small models like to go on with white space for ever.
+WHITE_SPACE = r"(\n[ \t]{0,16}|[ ]?)"
 
 # From (name, schema) of each tool to the rules `call` may use, START and END being the markers' terminals.
 Family = Callable[[Sequence[tuple[str, object]]], str]
