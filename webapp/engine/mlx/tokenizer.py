@@ -189,7 +189,10 @@ class Tokenizer:
     @cached_property
     def _grammars(self) -> Grammars:
         """Reading the vocabulary takes up to a second: only for those who need it."""
-        return Grammars(self._wrapper)
+        try:
+            return Grammars(self._wrapper)
+        except ValueError as error:  # llguidance reads fast tokenizers only
+            raise UnsupportedParameter(f"This model's tokenizer cannot be looked into: {error}.", "model") from error
 
     def check_bias(self, bias: Seq[tuple[int, float]]) -> None:
         for token, _ in bias:
