@@ -1,7 +1,7 @@
 """Makes Ember, the bundled model, from nothing: lessons, tokenizer, training, evaluation, model card.
 
 python tools/train_ember.py                    everything, into models/ember (about an hour on one core)
-python tools/train_ember.py --from-course 6    ask the saved model again and rewrite its card
+python tools/train_ember.py --from-course 5    ask the saved model again and rewrite its card
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ COURSES = (
     Course(0, 750, 2.5e-3, False),
     Course(0, 1650, 2.2e-3, True),
     Course(0, 2000, 1.8e-3, True),
-    Course(0, 1200, 1.2e-3, True),
 )
 
 
