@@ -3,7 +3,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run test check browser app
+.PHONY: install run test check browser app fuzz
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ browser:
 
 test: check browser
 	$(BIN)/pytest
+
+# Malformed requests to every route: minutes, and so not a part of the tests.
+fuzz: install
+	$(BIN)/python tools/fuzz.py
 
 # The fixed seed keeps the order of sets, and with it the files, the same from build to build.
 app: install

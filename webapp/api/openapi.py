@@ -82,10 +82,10 @@ KEY: Json = {
         "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
         "scope": {"enum": list(SCOPES), "default": SCOPES[0]},
         "expires": {
-            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}, {"type": "null"}],
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}],
             "description": "Seconds from now, or a date or time in ISO 8601.",
         },
-        "models": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": MOST_MODELS},
+        "models": {"type": "array", "items": {"type": "string"}, "maxItems": MOST_MODELS},
     },
 }
 ERRORS: Mapping[str, Json] = {
@@ -172,10 +172,13 @@ def _schemas() -> dict[str, Json]:
     _, found = models_json_schema(
         [(schema, "validation") for schema in dict.fromkeys(BODIES.values())], ref_template=REFERENCE
     )
+    bodies = {schema.__name__ for schema in BODIES.values()}
+    plain = {name: _plain(schema) for name, schema in found["$defs"].items()}
     return {
-        **{name: _plain(schema) for name, schema in found["$defs"].items()},
-        "Profile": _profile(),
-        "Key": KEY,
+        **{name: _or_null(schema) if name in bodies else schema for name, schema in plain.items()},
+        "Profile": _or_null(_profile()),
+        "ProfileValues": _or_null({**_profile(), "required": ["model"]}),
+        "Key": _or_null(KEY),
         "Settings": _settings(None),
         "PoolSettings": _settings("Pool"),
         "ModelName": {"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}}},
@@ -210,7 +213,7 @@ def _body(route: Route) -> str | None:
     if schema := BODIES.get(route.path):
         return schema.__name__
     named = {"settings.save_settings": "Settings", "settings.save_pool_settings": "PoolSettings"}
-    named |= {"profiles.create_profile": "Profile", "profiles.replace_profile": "Profile"}
+    named |= {"profiles.create_profile": "Profile", "profiles.replace_profile": "ProfileValues"}
     named |= {"keys.create_key": "Key"}
     named |= {"installed.load_model": "ModelName", "installed.unload_model": "ModelName"}
     return named.get(route.endpoint)
@@ -222,7 +225,7 @@ def _answer(route: Route) -> Json:
     if route.path == "/api/audit/export":
         return {kind.partition(";")[0]: {"schema": {"type": "string"}} for _, kind in FORMATS.values()}
     plain = _json({"type": "object"})
-    return {**plain, "text/event-stream": {"schema": {"type": "string"}}} if route.path in STREAMED else plain
+    return {**plain, "text/event-stream": {}} if route.path in STREAMED else plain
 
 
 def _path_parameters(route: Route) -> Iterable[Json]:
@@ -247,7 +250,7 @@ def _settings(section: str | None) -> Json:
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: {"anyOf": [_setting(rule), {"type": "null"}]} for name, rule in rules.items()},
+        "properties": {name: _with_null(_setting(rule)) for name, rule in rules.items()},
     }
 
 
@@ -257,7 +260,8 @@ def _setting(rule: Rule) -> Json:
         case "choice":
             return {**schema, "enum": list(rule.choices)}
         case "models" | "texts":
-            return {**schema, "type": "array", "items": {"type": "string"}}
+            names: Json = {"type": "array", "items": {"type": "string"}}
+            return {**schema, "anyOf": [names, {"type": "string"}]}
         case "text":
             return {**schema, "type": "string"}
     limits = {"minimum": rule.minimum, "maximum": rule.maximum}
@@ -274,6 +278,18 @@ def _plain(schema: Any) -> Any:
     if kept.get("default", ...) is None:
         del kept["default"]
     return {name: _plain(value) for name, value in kept.items()}
+
+
+def _or_null(body: Json) -> Json:
+    """Null unsets every field that is not required."""
+    properties = {
+        name: values if name in body["required"] else _with_null(values) for name, values in body["properties"].items()
+    }
+    return {**body, "properties": properties}
+
+
+def _with_null(values: Json) -> Json:
+    return values if {"type": "null"} in values.get("anyOf", ()) else {"anyOf": [values, {"type": "null"}]}
 
 
 def _reference(name: str) -> str:

@@ -91,6 +91,13 @@ def test_top_k_one_is_greedy_at_any_temperature(load: Load, installed: Installed
     assert all(other == greedy for other in others)
 
 
+def test_the_coldest_temperatures_are_greedy(load: Load, installed: Installed) -> None:
+    model, runner = installed(QWEN), load(QWEN)
+    cold = [SamplingParams(temperature=5e-324), SamplingParams(temperature=1e-6, top_p=0.5, xtc_probability=1)]
+    greedy, *others = answer(runner, *(sequence(model, prompt(3, 20), params) for params in (GREEDY, *cold)))
+    assert others[0] == greedy and others[1] == greedy
+
+
 def test_a_cancelled_prompt_stays_in_the_prefix_cache(load: Load, installed: Installed) -> None:
     model, runner = installed(QWEN), load(QWEN)
     long = sequence(model, prompt(9, 600))

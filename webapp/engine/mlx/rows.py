@@ -20,6 +20,8 @@ from webapp.generation import SamplingParams
 WORD = 0xFFFFFFFF
 # Another draw of the same row and position must not be the same number.
 XTC_KEY = (0, 1 << 31)
+# At lower temperatures only the likeliest token is left, and float32 cannot divide by some of them.
+COLDEST = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Columns:
 
     @classmethod
     def of(cls, rows: Seq[Row]) -> Columns:
-        sampled = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+        sampled = [i for i, row in enumerate(rows) if row.sampling.temperature > COLDEST]
         chosen = [rows[i].sampling for i in sampled]
         unlimited = 1 << 30
         return cls(
