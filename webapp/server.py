@@ -142,8 +142,11 @@ class Server:
         return effects
 
     def _configure(self) -> list[str]:
+        obeying = self.engine.configure(limits(self.settings.current, self.profiles))
+        if not self.engine.running:
+            return ["The engine does not run; it obeys when it does."]
         try:
-            return self.engine.configure(limits(self.settings.current, self.profiles)).result(OBEYING_SECONDS)
+            return obeying.result(OBEYING_SECONDS)
         except TimeoutError:
             return ["The engine is in the middle of a step and obeys after it."]
 

@@ -55,13 +55,13 @@ def draw(size: int) -> np.ndarray:
     at = (np.arange(fine) + 0.5 - fine * MARGIN) * scale
     x, y = np.meshgrid(at, at)
     tile = _inside_tile(x, y, radius)
-    shape = _inside(x, y, outline(re.findall(r' d="([^"]+)"', svg)[0])) & tile
-    pixels = np.zeros((fine, fine, 4))
+    shape = _inside(at, outline(re.findall(r' d="([^"]+)"', svg)[0])) & tile
+    pixels = np.zeros((fine, fine, 4), np.uint8)
     for mask, colour in ((tile, ground), (shape, flame)):
         pixels[mask] = [*bytes.fromhex(colour), 255]
     blocks = pixels.reshape(size, SAMPLES, size, SAMPLES, 4)
     alpha = blocks[..., 3:].mean(axis=(1, 3))
-    colour = (blocks[..., :3] * blocks[..., 3:] / 255).mean(axis=(1, 3))
+    colour = blocks[..., :3].mean(axis=(1, 3))
     solid = np.divide(colour * 255, alpha, out=np.zeros_like(colour), where=alpha > 0)
     return np.concatenate([solid, alpha], axis=2).round().astype(np.uint8)
 
@@ -72,14 +72,14 @@ def _inside_tile(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     return over_x**2 + over_y**2 <= radius**2
 
 
-def _inside(x: np.ndarray, y: np.ndarray, points: list[Point]) -> np.ndarray:
-    """Even-odd: how many edges lie to the right of each sample."""
-    inside = np.zeros(x.shape, bool)
+def _inside(at: np.ndarray, points: list[Point]) -> np.ndarray:
+    """Even-odd: how many edges lie to the right of each sample. `at` are the places of rows and columns."""
+    inside = np.zeros((len(at), len(at)), bool)
     for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+        rows = slice(*np.searchsorted(at, sorted((y0, y1))))
+        if rows.start < rows.stop:
+            crossing = x0 + (at[rows] - y0) / (y1 - y0) * (x1 - x0)
+            inside[rows] ^= at < crossing[:, None]
     return inside
 
 

@@ -99,10 +99,14 @@ class Engine:
     def snapshot(self) -> Snapshot:
         return self._publisher.snapshot
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def health(self) -> Health:
         """From the heartbeat of the thread, not from its existence."""
         silent = self._clock() - self._heartbeat
-        if not self._thread.is_alive():
+        if not self.running:
             return Health(False, "The engine thread is not running.")
         if silent > SILENT_SECONDS:
             return Health(False, f"The engine has not stepped for {silent:.0f} s.")
@@ -124,7 +128,7 @@ class Engine:
         with self._admission:
             self._accepting = False
         self._inbox.put(Stop())
-        if self._thread.is_alive():
+        if self.running:
             self._thread.join(5)
 
     # Engine thread
