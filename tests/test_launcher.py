@@ -19,9 +19,8 @@ import pytest
 
 from tests.test_instance import says_it_is
 from tests.wsgi.conftest import eventually
-from webapp import launcher
 from webapp.instance import Instance, Running
-from webapp.launcher import CannotLaunch, launch, ours, tell
+from webapp.launcher import CannotLaunch, launch, ours
 from webapp.paths import CannotUse, DataDir
 from webapp.wsgi import WebServer
 
@@ -41,6 +40,14 @@ def data(tmp_path: Path) -> Iterator[DataDir]:
     data = DataDir.at(tmp_path / "data")
     yield data
     assert Instance(data.run).stop(20)
+
+
+def browser_of(folder: Path) -> str:
+    """One that only writes down in `folder` what it is to open."""
+    browser = folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {folder}/opened\n')
+    browser.chmod(0o700)
+    return str(browser)
 
 
 def words(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -124,14 +131,15 @@ def test_translocation_is_explained(data: DataDir, monkeypatch: pytest.MonkeyPat
         launch(data, [], browser=False)
 
 
-def test_without_a_terminal_the_words_stand_on_a_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(launcher.webbrowser, "open", opened.append)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    tell("No <place> for it.", browser=True)
-    (page,) = tmp_path.iterdir()
-    assert opened == [page.as_uri()]
-    assert "No &lt;place&gt; for it." in page.read_text()
+def test_without_a_terminal_the_words_stand_on_a_page(tmp_path: Path) -> None:
+    pages, opened, browser = tmp_path / "pages", tmp_path / "opened", browser_of(tmp_path)
+    pages.mkdir()
+    (tmp_path / "<file>").write_text("")
+    environ = {"HEARTH_NO_BROWSER": "", "BROWSER": browser, "TMPDIR": str(pages)}
+    assert words(hearth("--data-dir", str(tmp_path / "<file>"), **environ))[0] == 1
+    (page,) = pages.iterdir()
+    assert opened.read_text() == f"{page.as_uri()}\n"
+    assert "&lt;file&gt;" in page.read_text()
 
 
 def test_an_open_hearth_is_found_fast(data: DataDir) -> None:
@@ -152,11 +160,8 @@ def test_an_address_without_an_id_is_nobodys() -> None:
 
 def test_with_sign_in_on_the_owner_s_programs_get_in(data: DataDir, tmp_path: Path) -> None:
     """The browser is handed a file; no ticket stands where others could read it."""
-    browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
-    browser.chmod(0o700)
     options = ("--data-dir", str(data.root))
-    assert words(hearth(*options, HEARTH_SIGN_IN="on", HEARTH_NO_BROWSER="", BROWSER=str(browser)))[0] == 0
+    assert words(hearth(*options, HEARTH_SIGN_IN="on", HEARTH_NO_BROWSER="", BROWSER=browser_of(tmp_path)))[0] == 0
     file = data.run / "open.html"
     assert (tmp_path / "opened").read_text() == f"{file.as_uri()}\n"
     url = json.loads(words(hearth("status", "--json", *options))[1])["url"]

@@ -33,27 +33,21 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     assert not outcome.ok and outcome.found
 
 
-def test_missing_pages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(paths.STATIC, tmp_path / "static")
-    (tmp_path / "static" / "vendor" / "htmx.min.js").write_text("another")
-    monkeypatch.setattr(paths, "STATIC", tmp_path / "static")
-    assert "htmx.min.js is not the file" in selftest.attempt("pages", selftest.pages).found
-    monkeypatch.setattr(paths, "TEMPLATES", tmp_path)
-    assert not selftest.attempt("pages", selftest.pages).ok
+def test_missing_pages_are_named(tmp_path: Path) -> None:
+    static = tmp_path / "static"
+    shutil.copytree(paths.STATIC, static)
+    (static / "vendor" / "htmx.min.js").write_text("another")
+    damaged = selftest.attempt("pages", lambda: selftest.pages(paths.TEMPLATES, static))
+    assert "htmx.min.js is not the file" in damaged.found
+    assert not selftest.attempt("pages", lambda: selftest.pages(tmp_path / "none", paths.STATIC)).ok
 
 
-def test_a_failed_check_does_not_stop_the_others_and_shows_in_the_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def outcomes(data: DataDir):
-        def broken() -> str:
-            raise HearthError("nothing works")
+def test_a_failed_check_shows_in_the_status_and_the_others_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> str:
+        raise HearthError("nothing works")
 
-        yield selftest.attempt("first", broken)
-        yield selftest.attempt("second", lambda: "fine")
-
-    monkeypatch.setattr(selftest, "outcomes_of", outcomes)
-    assert selftest.run(DataDir.at(tmp_path), as_json=False) == 1
+    checked = [selftest.attempt("first", broken), selftest.attempt("second", lambda: "fine")]
+    assert selftest.tell(checked, as_json=False) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL  first") and "nothing works" in lines[0]
     assert lines[1].startswith("ok    second")

@@ -241,10 +241,10 @@ def sign_in(args: argparse.Namespace) -> int:
 
 
 def run_selftest(args: argparse.Namespace) -> int:
-    from webapp.selftest import run
+    from webapp import selftest
     from webapp.serving import leave
 
-    leave(run(data_dir(args), as_json=args.json))
+    leave(selftest.tell(selftest.outcomes_of(data_dir(args)), as_json=args.json))
 
 
 def run_service(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -48,10 +48,10 @@ class Outcome:
     seconds: float
 
 
-def run(data: paths.DataDir, *, as_json: bool) -> int:
+def tell(checked: Iterable[Outcome], *, as_json: bool) -> int:
     """Print the table; 0 when all is well."""
     outcomes = []
-    for outcome in outcomes_of(data):
+    for outcome in checked:
         outcomes.append(outcome)
         if not as_json:
             print(
@@ -76,7 +76,7 @@ def outcomes_of(data: paths.DataDir) -> Iterator[Outcome]:
             ("database", lambda: database(data)),
             ("disk", lambda: disk(data)),
             ("port", lambda: port(data)),
-            ("pages", pages),
+            ("pages", lambda: pages(paths.TEMPLATES, paths.STATIC)),
         )
         server.start()
         for name, check in checks:
@@ -158,17 +158,17 @@ def port(data: paths.DataDir) -> str:
     return f"{wanted.port} is free"
 
 
-def pages() -> str:
+def pages(templates: Path, static: Path) -> str:
     """Every template can be read, and what browsers are given is what was shipped."""
-    environment = Environment(autoescape=True, loader=FileSystemLoader(paths.TEMPLATES))
-    names = sorted(path.relative_to(paths.TEMPLATES).as_posix() for path in paths.TEMPLATES.rglob("*.html"))
+    environment = Environment(autoescape=True, loader=FileSystemLoader(templates))
+    names = sorted(path.relative_to(templates).as_posix() for path in templates.rglob("*.html"))
     for name in names:
-        environment.parse((paths.TEMPLATES / name).read_text("utf-8"), name)
-    pins = (paths.STATIC / "vendor" / "SHA256SUMS").read_text("utf-8").splitlines()
+        environment.parse((templates / name).read_text("utf-8"), name)
+    pins = (static / "vendor" / "SHA256SUMS").read_text("utf-8").splitlines()
     for pin in pins:
         wanted, name = pin.split()
-        if hashlib.sha256((paths.STATIC / "vendor" / name).read_bytes()).hexdigest() != wanted:
+        if hashlib.sha256((static / "vendor" / name).read_bytes()).hexdigest() != wanted:
             raise Failed(f"{name} is not the file that was shipped.")
-    if not names or not (paths.STATIC / "app.js").is_file():
-        raise Failed(f"{paths.ROOT} has no pages.")
+    if not names or not (static / "app.js").is_file():
+        raise Failed(f"{templates} or {static} is not what was shipped.")
     return f"{len(names)} templates, {len(pins)} pinned files"
