@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (url, key):
-        server = Fuzzed(url, key, options.examples, options.seed)
+        server = Fuzzed(url, key, Path(folder), options.examples, options.seed)
         expected = server.ask()
         with server.asked_all_the_while() as texts:
             right = server.fuzz(V1)
@@ -70,11 +70,12 @@ def served(data: Path) -> Iterator[tuple[str, str]]:
 
 
 class Fuzzed:
-    """A server, and what is sent to it."""
+    """A server, and what is sent to it. `folder` takes what schemathesis leaves behind."""
 
-    def __init__(self, url: str, key: str, examples: int, seed: int):
+    def __init__(self, url: str, key: str, folder: Path, examples: int, seed: int):
         self._url = url
         self._key = key
+        self._folder = folder
         self._drawn = ("--max-examples", str(examples), "--seed", str(seed))
 
     def fuzz(self, paths: str) -> bool:
@@ -87,7 +88,7 @@ class Fuzzed:
                 "--continue-on-failure", "--no-shrink", "--no-color", "--warnings", "off",
                 "--generation-database", "none",
             ],
-            cwd=PROJECT, check=False,
+            cwd=self._folder, check=False,
         )  # fmt: skip
         return run.returncode == 0
 
