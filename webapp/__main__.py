@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-from webapp import __version__, paths
+from webapp import __version__, menu_bar, paths
 from webapp.instance import STARTING_SECONDS, Instance, Running
 from webapp.launcher import CannotLaunch, launch, program, tell, visit
 from webapp.settings import option_name, table
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         ("status", status, "what the running server does", (add_data_dir, add_json)),
         ("sign-in", sign_in, "print a link that signs a browser in, once", (add_data_dir,)),
         ("selftest", run_selftest, "try everything that an answer needs", (add_folders, add_json)),
+        ("menu-bar", show_in_menu_bar, "show Hearth in the menu bar of macOS", (add_data_dir,)),
         ("list", list_models, "the installed models", (add_models_dir, add_json)),
         ("version", version, "print the version", (add_json,)),
         ("bench", run_bench, "measure a running server", (add_data_dir, add_bench_options)),
@@ -162,7 +163,13 @@ def open_hearth(args: argparse.Namespace) -> int:
         tell(str(problem), browser=browser)
         return 1
     print(f"Hearth is at {url}")
+    if browser and menu_bar.is_possible():
+        menu_bar.start(data_dir(args))
     return 0
+
+
+def show_in_menu_bar(args: argparse.Namespace) -> int:
+    return menu_bar.show(data_dir(args))
 
 
 def folder_options(args: argparse.Namespace) -> list[str]:
