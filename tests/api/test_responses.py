@@ -14,7 +14,7 @@ from webapp.api.responses_schema import ResponseBody
 from webapp.api.responses_wire import ResponseWire
 from webapp.api.schema import validate
 from webapp.errors import EngineFailed, InvalidRequest
-from webapp.generation import Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+from webapp.generation import Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 
 ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
 EVENTS: list[Event] = [
@@ -105,10 +105,10 @@ def test_what_does_not_fit_is_named(fields: dict[str, Any], param: str) -> None:
     assert refusal.value.param == param
 
 
-@pytest.mark.parametrize("effort, thinks", [("none", False), ("low", True), (None, None)])
-def test_effort_reaches_the_template(effort: str | None, thinks: bool | None) -> None:
-    request = validate({**ASKED, "reasoning": {"effort": effort}}, ResponseBody).to_request("r")
-    assert request.template_options.get("enable_thinking") == thinks
+def test_effort_arrives_under_its_own_name() -> None:
+    request = validate({**ASKED, "reasoning": {"effort": "low"}}, ResponseBody).to_request("r")
+    assert request.effort == Effort("low", "reasoning.effort")
+    assert validate({**ASKED, "reasoning": {"effort": None}}, ResponseBody).to_request("r").effort is None
 
 
 def test_each_run_is_an_item() -> None:

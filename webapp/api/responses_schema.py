@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
 from webapp.api.strict import Wire, unsupported
 from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
-from webapp.generation import GenerationRequest, Grammar, Message, Tool, ToolChoice
+from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message, Tool, ToolChoice
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
@@ -161,9 +161,7 @@ class TextOptions(Wire):
 
 
 class Reasoning(Wire):
-    """An effort is a wish: open models think or do not."""
-
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    effort: Level | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
@@ -184,7 +182,7 @@ class ResponseBody(Wire):
 
     def to_request(self, request_id: str) -> GenerationRequest:
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
-        effort = self.reasoning and self.reasoning.effort
+        level = self.reasoning and self.reasoning.effort
         tools, choice = self._offered
         return GenerationRequest(
             id=request_id,
@@ -192,7 +190,7 @@ class ResponseBody(Wire):
             messages=self._messages,
             sampling={name: value for name, value in chosen.items() if value is not None},
             max_tokens=self.max_output_tokens,
-            template_options={"enable_thinking": effort != "none"} if effort else {},
+            effort=Effort(level, "reasoning.effort") if level else None,
             grammar=self.text.grammar if self.text else None,
             tools=tools,
             tool_choice=choice,
