@@ -16,9 +16,7 @@ ALWAYS = "{% if add_generation_prompt %}<think>\n{% endif %}"
 # In the manner of gpt-oss: a default of its own, in a macro.
 LEVELS = "{% macro head() %}{% if not reasoning_effort is defined %}{% set reasoning_effort = 'medium' %}{% endif %}"
 LEVELS += "Reasoning: {{ reasoning_effort }} {{ bos_token }}{{ strftime_now('%d') }}{% endmacro %}{{ head() }}"
-BRANCHES = (
-    "{% for m in messages %}{% if m %}{% set a = m %}{% endif %}{% for x in [1] %}{{ a }}{% endfor %}{% endfor %}"
-)
+BRANCHES = "{% for m in messages %}{% if m %}{% set a = m %}{% endif %}{% for x in m %}{{ a }}{% endfor %}{% endfor %}"
 
 
 def asking(level: Level | None = None, param: str | None = "chat_template_kwargs", **options: Any) -> GenerationRequest:
