@@ -261,8 +261,6 @@ class ChatBody(GenerationBody, TemplateBody):
 
     def to_request(self, request_id: str) -> GenerationRequest:
         tools, choice = to_tools(self.tools, self.tool_choice)
-        if self.grammar is not None and tools and choice.mode != "none":
-            raise UnsupportedParameter("An answer cannot be kept to a form while tools are offered.", "response_format")
         return GenerationRequest(
             id=request_id,
             model=self.model,
