@@ -153,3 +153,20 @@ def test_a_failure_is_the_last_event() -> None:
     *_, last = streamed(breaking())
     assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
     assert last["response"]["error"] == {"code": "internal_error", "message": "The engine failed."}
+
+
+@pytest.mark.parametrize(
+    "takes, cancelled_by, kept, said",
+    [(True, None, 1, True), (False, None, 1, False), (True, "api", 1, True), (True, "client", 0, True)],
+)
+def test_a_whole_response_is_kept_and_says_so(takes: bool, cancelled_by: Any, kept: int, said: bool) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def keep(response: dict[str, Any]) -> bool:
+        seen.append(dict(response))
+        return takes
+
+    finish = Finish("cancelled" if cancelled_by else "stop", Usage(1, 1), Timing(0, 0, 1), cancelled_by)
+    response = ResponseWire("req_1", "m", 17, {}, keep).plain(iter([Text("so"), finish]))
+    assert response["store"] is said
+    assert [each | {"store": said} for each in seen] == [response] * kept

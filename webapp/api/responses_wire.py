@@ -67,7 +67,7 @@ class ResponseWire:
             for event in events:
                 yield from self._say(event)
         except HearthError as error:
-            self._response |= {"status": "failed", "error": {"code": error.code, "message": str(error)}}
+            self._response |= {"status": "failed", "store": False, "error": {"code": error.code, "message": str(error)}}
             yield self._told("failed")
 
     def _say(self, event: Event) -> Iterator[Json]:

@@ -32,6 +32,7 @@ def asking(level: Level | None = None, param: str | None = "chat_template_kwargs
         ("{% set date = date or 'x' %}{{ date_string | default('') }}{{ date }}", {"date", "date_string"}),
         (LEVELS, {"reasoning_effort"}),
         (BRANCHES, set()),
+        ("{% if messages %}{% set first = messages[0] %}{% endif %}{{ first }}", set()),
         ("{% generation %}{% endgeneration %}{% for m in messages %}{% break %}{% endfor %}{{ x }}", {"x"}),
         ("{% nonsense", set()),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from jinja2 import TemplateError, meta, nodes
 from mlx_lm.tokenizer_utils import TokenizerWrapper
@@ -14,6 +14,7 @@ from webapp.generation import RESERVED_OPTIONS, Effort, GenerationRequest
 # What families call the switch of their thinking; clients say the first, whatever the template does.
 SWITCHES = ("enable_thinking", "thinking")
 LEVEL = "reasoning_effort"
+ASKING = frozenset({"defined", "undefined", "none", "default", "d"})
 
 
 class TemplateOptions:
@@ -74,11 +75,21 @@ def names_read(wrapper: TokenizerWrapper) -> frozenset[str]:
 
 
 def _undeclared(source: str) -> Iterable[str]:
-    """Jinja takes a name for undeclared that a loop sets in one branch only."""
+    """Jinja takes a name for undeclared that is set in one branch only: such a one must be asked about, too."""
     try:
-        environment = _compile_jinja_template(source).environment
-        tree = environment.parse(source)
+        # Private (transformers 5.23), but only it knows the tags and functions that templates may use.
+        tree = _compile_jinja_template(source).environment.parse(source)
     except TemplateError:
         return ()
-    names = [name for loop in tree.find_all(nodes.For) for name in loop.find_all(nodes.Name)]
-    return meta.find_undeclared_variables(tree) - {name.name for name in names if name.ctx == "store"}
+    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    return meta.find_undeclared_variables(tree) - (stored - set(_asked_about(tree)))
+
+
+def _asked_about(tree: nodes.Template) -> Iterator[str]:
+    """Names with a default of the template's own: `x is defined`, `x | default(1)`, `set x = x or 1`."""
+    for asking in tree.find_all((nodes.Test, nodes.Filter)):
+        if asking.name in ASKING and isinstance(asking.node, nodes.Name):
+            yield asking.node.name
+    for setting in tree.find_all(nodes.Assign):
+        if isinstance(setting.target, nodes.Name):
+            yield from (name.name for name in setting.node.find_all(nodes.Name) if name.name == setting.target.name)
