@@ -36,11 +36,11 @@ def _whole(item: Item, number: str) -> Json:
 
 def page_of(items: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> Json:
     """A list as OpenAI has it: the newest first unless asked otherwise, beginning behind the item `after`."""
-    order = asked.get("order") or ORDERS[0]
+    order = asked.get("order", ORDERS[0])
     if order not in ORDERS:
         raise InvalidRequest(f"'order' must be one of {', '.join(ORDERS)}.", "order", "invalid_value")
     ordered = list(items) if order == "asc" else list(reversed(items))
-    limit, first = _limit_of(asked.get("limit") or str(DEFAULT_LIMIT)), 0
+    limit, first = _limit_of(asked.get("limit", str(DEFAULT_LIMIT))), 0
     if after := asked.get("after"):
         ids = [item["id"] for item in ordered]
         if after not in ids:
