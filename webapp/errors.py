@@ -12,6 +12,7 @@ HearthError
 ├ KeyNotFound
 ├ ModelNotFound
 ├ ProfileNotFound
+├ ResponseNotFound
 ├ Conflict(param)
 ├ QueueFull
 ├ ModelLoadFailed
@@ -137,6 +138,15 @@ class ProfileNotFound(HearthError):
 
     def __init__(self, name: str):
         super().__init__(f"There is no profile '{name}'.")
+
+
+class ResponseNotFound(HearthError):
+    """Never kept, no longer kept, or another key's."""
+
+    code = "response_not_found"
+
+    def __init__(self, response_id: str):
+        super().__init__(f"Response with id '{response_id}' not found.")
 
 
 class Conflict(HearthError):

@@ -16,6 +16,15 @@ FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 Canceller = Literal["client", "api", "page"]
 ChoiceMode = Literal["auto", "none", "required"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
+Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# What the engine or transformers' apply_chat_template gives a chat template itself.
+# fmt: off
+RESERVED_OPTIONS = frozenset({
+    "self", "messages", "conversation", "tools", "documents", "chat_template",
+    "add_generation_prompt", "continue_final_message", "tokenize", "sanitize_control_tokens", "padding", "truncation",
+    "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +91,21 @@ class Grammar:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """How much the model is to think before it answers. `param` is where the client said so."""
+
+    level: Level
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What a client asks for, checked and typed.
 
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
-    `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name`: where the client
-    wrote the prompt, for errors.
+    `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name` and `options_name`:
+    where the client wrote the prompt and the template's options, for errors. Without `options_name` options are
+    wishes: a template that does not know them goes without.
     """
 
     id: str
@@ -99,6 +117,8 @@ class GenerationRequest:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
+    options_name: str | None = None
+    effort: Effort | None = None
     grammar: Grammar | None = None
     top_logprobs: int | None = None
     tools: tuple[Tool, ...] = ()

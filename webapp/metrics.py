@@ -32,6 +32,7 @@ ROUTES = (
     "/v1/requests/{id}/cancel",
     "/v1/responses",
     "/v1/responses/{id}",
+    "/v1/responses/{id}/input_items",
     "/v1/tokenize",
 )
 OTHER = "other"

@@ -18,7 +18,7 @@ from typing import Any
 
 from webapp.catalog.catalog import Catalog
 from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
-from webapp.generation import SamplingParams
+from webapp.generation import RESERVED_OPTIONS, SamplingParams
 from webapp.rules import Rule, Type, is_blank
 from webapp.store.profiles import ProfileStore, SavedProfile
 
@@ -32,14 +32,6 @@ NAME = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9
 # The address /profiles/new is the empty form.
 RESERVED_NAMES = frozenset({"new"})
 OPTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-# What the engine or transformers' apply_chat_template gives a chat template itself.
-# fmt: off
-RESERVED_OPTIONS = frozenset({
-    "self", "messages", "conversation", "tools", "documents", "chat_template",
-    "add_generation_prompt", "continue_final_message", "tokenize", "sanitize_control_tokens", "padding", "truncation",
-    "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs",
-})
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from webapp.catalog.catalog import Catalog
@@ -71,8 +72,8 @@ class Router:
         """
         submitted = time.monotonic()
         target = self.resolve(request.model)
-        agreed = terms(request, target, self._settings())
         tokenizer = self._backend.tokenizer(target.model)
+        agreed = self._agreed(request, target, tokenizer)
         prompt = prompt_of(request, agreed, tokenizer)
         tokenizer.check_bias(agreed.sampling.logit_bias)
         sequence = Sequence(
@@ -90,7 +91,7 @@ class Router:
         form = tokenizer.call_format(request.offered_tools) if request.offered_tools else None
         calls = CallReader(form, request.id, only_one=not request.parallel_tool_calls) if form else None
         machine = tokenizer.text_machine(request.stop, thinks=request.prompt is None, calls=form)
-        splitter = Splitter(tokenizer.detokenizer(), machine, prompt.in_reasoning, request.stop, calls)
+        splitter = Splitter(tokenizer.detokenizer(prompt), machine, prompt.in_reasoning, request.stop, calls)
         answer = Answer(
             sequence, splitter, lambda: self._engine.cancel(request.id), clock=time.monotonic, spell=tokenizer.spell
         )
@@ -133,8 +134,8 @@ class Router:
     def render(self, request: GenerationRequest) -> Prompt:
         """The prompt that the request's messages would become, however long it is."""
         target = self.resolve(request.model)
-        agreed = terms(request, target, self._settings())
         tokenizer = self._backend.tokenizer(target.model)
+        agreed = self._agreed(request, target, tokenizer)
         return tokenizer.render(agreed.messages, agreed.template_options, sys.maxsize, request.offered_tools)
 
     def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
@@ -149,6 +150,11 @@ class Router:
     def cancel(self, request_id: str, by: Canceller) -> bool:
         """End a request wherever it is, all its parts included; False when there is none of that id."""
         return self._engine.cancel(request_id, by)
+
+    def _agreed(self, request: GenerationRequest, target: Target, tokenizer: Tokenizer) -> Terms:
+        """The request's options in the words of the model's template, then what holds where it says nothing."""
+        asked = replace(request, template_options=tokenizer.options.chosen(request))
+        return terms(asked, target, self._settings())
 
     def _tokenizer(self, name: str) -> Tokenizer:
         return self._backend.tokenizer(self.resolve(name).model)

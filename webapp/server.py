@@ -25,6 +25,7 @@ from webapp.engine.pool import Pool
 from webapp.keys import Keys
 from webapp.metrics import Metrics
 from webapp.profiles import Profiles
+from webapp.responses import Responses
 from webapp.router import Router
 from webapp.settings import LayeredSettings, Row, Settings
 from webapp.store.backups import Backups
@@ -32,6 +33,7 @@ from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.notices import Notices
 from webapp.store.profiles import ProfileStore
+from webapp.store.responses import ResponseStore
 from webapp.store.schema import AUDIT, MIGRATIONS
 from webapp.store.settings import SettingsStore
 from webapp.tickets import Tickets
@@ -81,6 +83,7 @@ class Server:
         self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
         self.metrics = Metrics(self.version, lambda: self.engine.snapshot)
         self.audit = AuditLog(audit_store, lambda: self.settings.current, observe=self.metrics.observe)
+        self.responses = Responses(ResponseStore(self.store))
         self.chats = Chats(self.store, self.router, self.audit)
         self.administration = Administration(
             self.settings,

@@ -41,6 +41,7 @@ FULL: dict[str, Any] = {
     "stream": False,
     "stream_options": {"include_usage": True},
     "chat_template_kwargs": {"enable_thinking": False},
+    "reasoning_effort": "none",
     "n": 1,
     "tools": [
         {

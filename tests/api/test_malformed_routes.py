@@ -52,6 +52,8 @@ ROUTES: dict[str, dict[str, Any]] = {
         "tools": [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}],
         "tool_choice": "auto",
         "metadata": {"a": "b"},
+        "store": False,
+        "previous_response_id": None,
         "stream": False,
     },
     "completions": {"model": "MODEL", "prompt": ["a", "b"], "max_tokens": 1, "echo": True, "stream": False},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,5 +104,5 @@ def test_two_servers_count_apart(own: Hearth) -> None:
 
 def test_every_route_that_is_recorded_has_its_name(own: Hearth) -> None:
     rules = [rule.rule for rule in create_app(own.server).url_map.iter_rules() if rule.rule.startswith("/v1/")]
-    named = {rule.replace("<path:model_id>", "{id}").replace("<request_id>", "{id}") for rule in rules}
+    named = {re.sub("<[a-z_:]+>", "{id}", rule) for rule in rules}
     assert named - {"/v1/health"} <= set(ROUTES)

@@ -14,7 +14,7 @@ from webapp.api.responses_schema import ResponseBody
 from webapp.api.responses_wire import ResponseWire
 from webapp.api.schema import validate
 from webapp.errors import EngineFailed, InvalidRequest
-from webapp.generation import Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+from webapp.generation import Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 
 ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
 EVENTS: list[Event] = [
@@ -105,10 +105,10 @@ def test_what_does_not_fit_is_named(fields: dict[str, Any], param: str) -> None:
     assert refusal.value.param == param
 
 
-@pytest.mark.parametrize("effort, thinks", [("none", False), ("low", True), (None, None)])
-def test_effort_reaches_the_template(effort: str | None, thinks: bool | None) -> None:
-    request = validate({**ASKED, "reasoning": {"effort": effort}}, ResponseBody).to_request("r")
-    assert request.template_options.get("enable_thinking") == thinks
+def test_effort_arrives_under_its_own_name() -> None:
+    request = validate({**ASKED, "reasoning": {"effort": "low"}}, ResponseBody).to_request("r")
+    assert request.effort == Effort("low", "reasoning.effort")
+    assert validate({**ASKED, "reasoning": {"effort": None}}, ResponseBody).to_request("r").effort is None
 
 
 def test_each_run_is_an_item() -> None:
@@ -153,3 +153,20 @@ def test_a_failure_is_the_last_event() -> None:
     *_, last = streamed(breaking())
     assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
     assert last["response"]["error"] == {"code": "internal_error", "message": "The engine failed."}
+
+
+@pytest.mark.parametrize(
+    "takes, cancelled_by, kept, said",
+    [(True, None, 1, True), (False, None, 1, False), (True, "api", 1, True), (True, "client", 0, True)],
+)
+def test_a_whole_response_is_kept_and_says_so(takes: bool, cancelled_by: Any, kept: int, said: bool) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def keep(response: dict[str, Any]) -> bool:
+        seen.append(dict(response))
+        return takes
+
+    finish = Finish("cancelled" if cancelled_by else "stop", Usage(1, 1), Timing(0, 0, 1), cancelled_by)
+    response = ResponseWire("req_1", "m", 17, {}, keep).plain(iter([Text("so"), finish]))
+    assert response["store"] is said
+    assert [each | {"store": said} for each in seen] == [response] * kept

@@ -9,7 +9,7 @@ import pytest
 
 from webapp.api.schema import ChatBody, CompletionBody, parse_object, validate
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import GenerationRequest, Message
+from webapp.generation import Effort, GenerationRequest, Message
 
 HELLO = {"role": "user", "content": "hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
@@ -24,7 +24,8 @@ def complete(**fields: Any) -> GenerationRequest:
 
 
 def test_the_smallest_chat_leaves_everything_unset() -> None:
-    assert chat() == GenerationRequest(id="r1", model="m", messages=(Message("user", "hello"),))
+    messages = (Message("user", "hello"),)
+    assert chat() == GenerationRequest(id="r1", model="m", messages=messages, options_name="chat_template_kwargs")
 
 
 def test_every_sampling_field_arrives_and_only_those_given() -> None:
@@ -99,8 +100,10 @@ def test_each_prompt_of_a_list_is_a_request() -> None:
     assert (alone.id, alone.prompt, alone.prompt_name) == ("r1", "a", "prompt")
 
 
-def test_thinking_reaches_the_template() -> None:
-    assert chat(chat_template_kwargs={"enable_thinking": False}).template_options == {"enable_thinking": False}
+def test_what_the_template_is_told_arrives_as_it_is() -> None:
+    told = {"enable_thinking": False, "documents": [{"title": "a"}], "date_string": "today"}
+    assert chat(chat_template_kwargs=told | {"x": None}).template_options == told
+    assert chat(reasoning_effort="low").effort == Effort("low", "reasoning_effort")
 
 
 def message_with(**fields: Any) -> dict[str, Any]:
@@ -160,7 +163,10 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"stream_options": []}, "stream_options", "invalid_type"),
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "invalid_type"),
     ({"chat_template_kwargs": {"enable_thinking": 1}}, "chat_template_kwargs.enable_thinking", "invalid_type"),
-    ({"chat_template_kwargs": {"evil": 1}}, "chat_template_kwargs.evil", "unsupported_parameter"),
+    ({"chat_template_kwargs": {"a b": 1}}, "chat_template_kwargs.a b", "invalid_value"),
+    ({"chat_template_kwargs": {f"x{n}": n for n in range(33)}}, "chat_template_kwargs", "invalid_value"),
+    ({"chat_template_kwargs": {"x": ["y" * 30_000]}}, "chat_template_kwargs", "invalid_value"),
+    ({"reasoning_effort": "enormous"}, "reasoning_effort", "invalid_value"),
 ]
 
 

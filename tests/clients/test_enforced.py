@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,11 +100,39 @@ def test_a_strict_schema_that_cannot_be_enforced_is_refused(client: OpenAI) -> N
     chat(client, tools=[lenient], tool_choice="required", max_tokens=20)
 
 
-def test_a_form_and_tools_do_not_go_together(client: OpenAI) -> None:
+FORMS: Any = {
+    "schema": {"type": "json_schema", "json_schema": {"name": "person", "schema": PARAMETERS}},
+    "regex": {"type": "regex", "regex": r"[a-f/]{3,9}\n[0-9]"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("bias", [-100, 20], ids=["text", "call"])
+def test_an_answer_is_of_the_form_or_a_call(client: OpenAI, hearth: Hearth, form: str, bias: int) -> None:
+    [marker] = hearth.server.backend.tokenizer(hearth.server.catalog.find(QWEN)).encode("<tool_call>")
+    fields: Any = {"tools": [WEATHER], "parallel_tool_calls": False, "logit_bias": {str(marker): bias}}
+    for seed in range(2):
+        (choice,) = chat(client, response_format=FORMS[form], seed=seed, **fields).choices
+        if bias > 0:
+            (call,) = choice.message.tool_calls
+            jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
+        elif form == "schema":
+            jsonschema.validate(json.loads(choice.message.content), PARAMETERS)
+        else:
+            assert re.fullmatch(FORMS["regex"]["regex"], choice.message.content)
+
+
+def test_a_form_gives_way_to_a_call_that_is_required(client: OpenAI) -> None:
+    fields: Any = {"tools": [CLOCK], "response_format": {"type": "json_object"}, "parallel_tool_calls": False}
+    assert chat(client, tool_choice="required", **fields).choices[0].finish_reason == "tool_calls"
+    (choice,) = chat(client, tool_choice="none", **fields, max_tokens=5).choices
+    assert choice.message.content.startswith("{")
+
+
+def test_a_grammar_of_ones_own_and_tools_do_not_go_together(client: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
-        chat(client, tools=[CLOCK], response_format={"type": "json_object"})
-    assert refused.value.param == "response_format"
-    chat(client, tools=[CLOCK], tool_choice="none", response_format={"type": "json_object"}, max_tokens=5)
+        chat(client, tools=[CLOCK], response_format={"type": "grammar", "grammar": "start: /a+/"})
+    assert refused.value.param == "response_format.grammar"
 
 
 class Person(BaseModel):

@@ -44,7 +44,7 @@ def test_plain(client: OpenAI, model: str) -> None:
     assert (response.status, response.model, response.object) == ("incomplete", model, "response")
     assert response.incomplete_details.reason == "max_output_tokens"
     assert response.output_text and response.usage.output_tokens == 24
-    assert (response.metadata, response.temperature, response.store) == ({"a": "b"}, 0, False)
+    assert (response.metadata, response.temperature, response.store) == ({"a": "b"}, 0, True)
     chat = client.chat.completions.create(
         model=model, messages=[{"role": "user", "content": "Tell me about the river."}], max_tokens=24, temperature=0
     )
@@ -90,10 +90,73 @@ def test_a_call_and_an_answer_from_its_result(client: OpenAI) -> None:
     assert answer.output_text and [item.type for item in answer.output] == ["message"]
 
 
-def test_nothing_is_stored_and_that_is_said(client: OpenAI, model: str) -> None:
+def test_a_later_request_goes_on_from_a_kept_response(client: OpenAI, model: str) -> None:
+    first = ask(client, model, instructions="Be brief.")
+    with client.responses.stream(
+        model=model, input="And the sea?", previous_response_id=first.id, max_output_tokens=24, temperature=0
+    ) as stream:
+        events: list[Any] = list(stream)
+    second = events[-1].response
+    third = ask(client, model, input="And the hills?", previous_response_id=second.id)
+    said: Any = [{"role": "user", "content": "Tell me about the river."}, *first.output]
+    said += [{"role": "user", "content": "And the sea?"}, *second.output, {"role": "user", "content": "And the hills?"}]
+    whole = ask(client, model, input=said, store=False)
+    assert (third.previous_response_id, second.previous_response_id) == (second.id, first.id)
+    assert third.output_text == whole.output_text and third.usage.input_tokens == whole.usage.input_tokens
+    assert third.usage.input_tokens_details.cached_tokens >= second.usage.input_tokens
+
+
+def test_a_kept_response_is_shown_and_deleted(client: OpenAI, model: str) -> None:
+    response = ask(client, model, metadata={"a": "b"})
+    assert client.responses.retrieve(response.id) == response
+    second = ask(client, model, input="And the sea?", previous_response_id=response.id)
+    items: Any = list(client.responses.input_items.list(second.id, order="asc", limit=1))
+    texts = [item.content[0].text for item in items]
+    assert texts == ["Tell me about the river.", response.output_text, "And the sea?"]
+    newest: Any = client.responses.input_items.list(second.id, limit=1)
+    assert newest.data == items[-1:] and newest.has_more
+    client.responses.delete(response.id)
+    assert [item.id for item in client.responses.input_items.list(second.id)] == [items[-1].id]
+    for gone in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match="not found"):
+            gone(response.id)
+    with pytest.raises(openai.BadRequestError, match=response.id) as refusal:
+        ask(client, model, previous_response_id=second.id)
+    assert (refusal.value.code, refusal.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+def test_what_is_not_to_be_stored_is_not(client: OpenAI, model: str) -> None:
+    response = ask(client, model, store=False)
+    assert response.store is False
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(response.id)
+
+
+@pytest.mark.parametrize(
+    "query, param", [({"limit": 0}, "limit"), ({"order": "up"}, "order"), ({"after": "msg_x"}, "after")], ids=str
+)
+def test_a_page_that_cannot_be(client: OpenAI, model: str, query: Any, param: str) -> None:
+    response = ask(client, model, max_output_tokens=1)
     with pytest.raises(openai.BadRequestError) as refusal:
-        ask(client, model, previous_response_id="resp_1")
-    assert (refusal.value.code, refusal.value.param) == ("unsupported_parameter", "previous_response_id")
+        client.responses.input_items.list(response.id, **query)
+    assert refusal.value.param == param
+
+
+def test_a_response_is_found_with_its_own_key_only(client: OpenAI, hearth: Hearth, model: str) -> None:
+    keys = hearth.server.administration.keys
+    secrets = [keys.create("test", {"name": name})[1] for name in ("first", "second")]
+    try:
+        mine, other = (client.with_options(api_key=secret) for secret in secrets)
+        response = ask(mine, model, max_output_tokens=1)
+        assert mine.responses.retrieve(response.id).id == response.id
+        for stranger in (other, client):
+            with pytest.raises(openai.NotFoundError):
+                stranger.responses.retrieve(response.id)
+            with pytest.raises(openai.BadRequestError):
+                ask(stranger, model, previous_response_id=response.id)
+    finally:
+        for name in ("first", "second"):
+            keys.revoke("test", name)
 
 
 def test_closing_a_stream_frees_its_place(client: OpenAI, hearth: Hearth, model: str) -> None:

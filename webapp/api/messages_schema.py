@@ -216,7 +216,19 @@ class CountBody(Wire):
     def _messages(self) -> tuple[Message, ...]:
         system = [] if self.system is None else [Message("system", joined(self.system, "\n\n"))]
         turns = (turn.to_messages(f"messages[{index}]") for index, turn in enumerate(self.messages))
-        return (*system, *(message for turn in turns for message in turn))
+        said = tuple(message for turn in turns for message in turn)
+        self._check_beginning(said[-1])
+        return (*system, *said)
+
+    def _check_beginning(self, last: Message) -> None:
+        """A last message of the assistant's is what the answer begins with; Anthropic asks the same of it."""
+        if last.role != "assistant" or last.tool_calls or not last.content:
+            return
+        if last.content != last.content.rstrip():
+            path = f"messages[{len(self.messages) - 1}].content"
+            raise InvalidRequest("What an answer begins with cannot end in white space.", path, "invalid_value")
+        if self.thinking and self.thinking.type == "enabled":
+            raise InvalidRequest("An answer that has begun is not thought about.", "thinking", "invalid_value")
 
     @property
     def _template_options(self) -> dict[str, object]:

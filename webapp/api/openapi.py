@@ -17,6 +17,9 @@ from pydantic.json_schema import models_json_schema
 
 from webapp.api.audit import FORMATS, MOST_ROWS
 from webapp.api.embeddings import EmbeddingBody
+from webapp.api.items import DEFAULT_LIMIT as DEFAULT_ITEMS
+from webapp.api.items import MOST as MOST_ITEMS
+from webapp.api.items import ORDERS
 from webapp.api.messages_schema import CountBody, MessagesBody
 from webapp.api.responses_schema import ResponseBody
 from webapp.api.schema import ChatBody, CompletionBody
@@ -72,6 +75,11 @@ QUERIES: Mapping[str, Mapping[str, Json]] = {
     "/api/audit/export": {
         **{name: {"type": "string"} for name in sorted(ASKED)},
         "format": {"enum": sorted(FORMATS), "default": "jsonl"},
+    },
+    "/v1/responses/{response_id}/input_items": {
+        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": DEFAULT_ITEMS},
+        "order": {"enum": list(ORDERS), "default": ORDERS[0]},
+        "after": {"type": "string", "description": "The id of the item before."},
     },
 }
 KEY: Json = {

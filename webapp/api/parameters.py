@@ -51,7 +51,6 @@ REFUSED_BY_CHAT = (
     Refused("modalities", (["text"],)),
     Refused("moderation"),
     Refused("prediction"),
-    Refused("reasoning_effort"),
     Refused("verbosity", ("medium",)),
     Refused("web_search_options"),
 )

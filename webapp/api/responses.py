@@ -1,17 +1,20 @@
-"""POST /v1/responses: OpenAI's newer way of asking. Nothing is kept: there is no response to go back to."""
+"""/v1/responses: OpenAI's newer way of asking. Responses are kept, so that a later request goes on from them."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from webapp.api.answer import begin, event_stream, json_response, read, tell_ignored
-from webapp.api.current import request_id
+from webapp.api.current import request_id, server
+from webapp.api.items import page_of, to_keep
 from webapp.api.log import record
-from webapp.api.parameters import HARMLESS, Refused
-from webapp.api.responses_schema import ResponseBody
+from webapp.api.parameters import HARMLESS, Refused, refuse_unsupported
+from webapp.api.responses_schema import ResponseBody, items_of
 from webapp.api.responses_wire import ResponseWire
+from webapp.gate import visitor
 
 REFUSED = (
     Refused("access_programs"),
@@ -22,30 +25,53 @@ REFUSED = (
     Refused("include", ([], ["reasoning.encrypted_content"])),
     Refused("max_tool_calls"),
     Refused("moderation"),
-    Refused("previous_response_id"),
     Refused("prompt"),
     Refused("top_logprobs", (0,)),
     Refused("truncation", ("disabled",)),
 )
-IGNORED = HARMLESS | {"background_options", "stream_options"}
+REFUSED_OF_KEPT = (Refused("stream", ("false",)), Refused("starting_after"))
+IGNORED = HARMLESS - {"store"} | {"background_options", "stream_options"}
 REPEATED = (
-    "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "reasoning", "temperature", "text",
-    "tool_choice", "tools", "top_p",
+    "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "previous_response_id", "reasoning",
+    "temperature", "text", "tool_choice", "tools", "top_p",
 )  # fmt: skip
 
-routes = Blueprint("responses", __name__, url_prefix="/v1")
+routes = Blueprint("responses", __name__, url_prefix="/v1/responses")
 
 
-@routes.post("/responses")
+@routes.post("")
 def create_response() -> Response:
     """An answer as items, whole or as response events."""
     record().generates = True
     body = read(ResponseBody, REFUSED)
-    request = body.to_request(request_id())
-    stream, events = begin(request)
-    wire = ResponseWire(request.id, request.model, int(time.time()), repeated(body))
+    owner, previous = visitor().name, body.previous_response_id
+    earlier = server().responses.conversation(owner, previous) if previous is not None else []
+    asked = body.to_request(request_id(), items_of(earlier))
+    stream, events = begin(asked)
+    keep = None if body.store is False else partial(server().responses.keep, owner, to_keep(body.input, asked.id))
+    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep)
     response = event_stream(wire.stream(events), stream) if body.stream else json_response(wire.plain(events))
     return tell_ignored(response, body, REFUSED, IGNORED)
+
+
+@routes.get("/<response_id>")
+def show_response(response_id: str) -> Response:
+    """A response that was kept, as it was answered."""
+    refuse_unsupported(request.args, REFUSED_OF_KEPT)
+    return json_response(dict(server().responses.find(visitor().name, response_id)))
+
+
+@routes.delete("/<response_id>")
+def delete_response(response_id: str) -> Response:
+    """Forget a response and what was asked for it."""
+    server().responses.delete(visitor().name, response_id)
+    return json_response({"id": response_id, "object": "response", "deleted": True})
+
+
+@routes.get("/<response_id>/input_items")
+def list_input_items(response_id: str) -> Response:
+    """What a response was made of, the conversation before included, a page at a time."""
+    return json_response(page_of(server().responses.input_of(visitor().name, response_id), request.args))
 
 
 def repeated(body: ResponseBody) -> dict[str, object]:

@@ -1,21 +1,23 @@
 """The wire schema of /v1/responses: a conversation as items. Knows no Flask and no engine.
 
-Nothing is kept between requests: whoever wants to go on sends what was said.
+A request brings all that was said, or goes on from a response that was kept.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import from_json
 
 from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
 from webapp.api.strict import Wire, unsupported
 from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
-from webapp.generation import GenerationRequest, Grammar, Message, Tool, ToolChoice
+from webapp.errors import InvalidRequest
+from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message, Tool, ToolChoice
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
@@ -106,6 +108,7 @@ Item = Annotated[
     Discriminator(_tag_of),
     BeforeValidator(_known),
 ]
+_ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True), Tag("<list>")]
 Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
 
@@ -161,15 +164,15 @@ class TextOptions(Wire):
 
 
 class Reasoning(Wire):
-    """An effort is a wish: open models think or do not."""
-
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    effort: Level | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
 class ResponseBody(Wire):
     model: Annotated[str, Field(min_length=1, max_length=512)]
     input: Input
+    previous_response_id: Id | None = None
+    store: bool | None = None
     instructions: str | None = None
     max_output_tokens: TokenLimit | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -182,17 +185,18 @@ class ResponseBody(Wire):
     parallel_tool_calls: bool | None = None
     metadata: dict[str, str] | None = None
 
-    def to_request(self, request_id: str) -> GenerationRequest:
+    def to_request(self, request_id: str, earlier: Sequence[Item] = ()) -> GenerationRequest:
+        """`earlier` is the conversation that it goes on from, without what it was told to be."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
-        effort = self.reasoning and self.reasoning.effort
+        level = self.reasoning and self.reasoning.effort
         tools, choice = self._offered
         return GenerationRequest(
             id=request_id,
             model=self.model,
-            messages=self._messages,
+            messages=self._messages(earlier),
             sampling={name: value for name, value in chosen.items() if value is not None},
             max_tokens=self.max_output_tokens,
-            template_options={"enable_thinking": effort != "none"} if effort else {},
+            effort=Effort(level, "reasoning.effort") if level else None,
             grammar=self.text.grammar if self.text else None,
             tools=tools,
             tool_choice=choice,
@@ -207,11 +211,14 @@ class ResponseBody(Wire):
         check(tools, choice, "")
         return tools, choice
 
-    @property
-    def _messages(self) -> tuple[Message, ...]:
+    def _messages(self, earlier: Sequence[Item]) -> tuple[Message, ...]:
         """Calls belong to the assistant's message before them."""
+        asked = [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+        if len(earlier) + len(asked) > MAX_MESSAGES:
+            message = f"The conversation has come to more than {MAX_MESSAGES:,} items."
+            raise InvalidRequest(message, "previous_response_id", "invalid_value")
         messages = [] if self.instructions is None else [Message("system", self.instructions)]
-        for item in [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input:
+        for item in (*earlier, *asked):
             match item:
                 case MessageItem():
                     messages.append(Message(item.role, joined(item.content)))
@@ -223,6 +230,11 @@ class ResponseBody(Wire):
                 case OutputItem():
                     messages.append(Message("tool", joined(item.output), tool_call_id=item.call_id))
         return tuple(messages)
+
+
+def items_of(kept: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Items that were kept, typed again."""
+    return _ITEMS.validate_python(kept)
 
 
 def joined(said: str | list[Part]) -> str:

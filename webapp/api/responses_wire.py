@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
 Json = dict[str, Any]
+Keep = Callable[[Json], bool]
 
 STATUSES: dict[FinishReason, str] = {
     "stop": "completed",
@@ -24,9 +25,10 @@ STATUSES: dict[FinishReason, str] = {
 
 
 class ResponseWire:
-    """One response. `asked` are the fields of the request that it repeats."""
+    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept."""
 
-    def __init__(self, request_id: str, model: str, created: int, asked: Json):
+    def __init__(self, request_id: str, model: str, created: int, asked: Json, keep: Keep | None = None):
+        self._keep = keep
         self._number = request_id.removeprefix("req_")
         self._response: Json = {
             "id": f"resp_{self._number}",
@@ -38,7 +40,7 @@ class ResponseWire:
             "model": model,
             "output": [],
             "previous_response_id": None,
-            "store": False,
+            "store": keep is not None,
             "usage": None,
             **asked,
         }
@@ -65,7 +67,7 @@ class ResponseWire:
             for event in events:
                 yield from self._say(event)
         except HearthError as error:
-            self._response |= {"status": "failed", "error": {"code": error.code, "message": str(error)}}
+            self._response |= {"status": "failed", "store": False, "error": {"code": error.code, "message": str(error)}}
             yield self._told("failed")
 
     def _say(self, event: Event) -> Iterator[Json]:
@@ -128,6 +130,9 @@ class ResponseWire:
         self._response |= {"status": status, "usage": usage_to_wire(finish.usage)}
         if status == "incomplete":
             self._response["incomplete_details"] = {"reason": "max_output_tokens"}
+        # Who left never learns of a response that is whole.
+        if self._keep and finish.cancelled_by != "client":
+            self._response["store"] = self._keep(self._response)
         return self._told("completed" if status == "completed" else "incomplete")
 
     @property

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from webapp.api.strict import UNSUPPORTED, Wire, unsupported
+from webapp.api.template_schema import OPTIONS, TemplateBody
 from webapp.api.tools import ChoiceBody, ToolBodies, to_tools
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
@@ -123,12 +124,6 @@ class ChatMessage(Wire):
 class StreamOptions(Wire):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
-
-
-class ChatTemplateOptions(Wire):
-    model_config = ConfigDict(extra="forbid")
-
-    enable_thinking: bool | None = None
 
 
 class JsonSchema(Wire):
@@ -255,10 +250,9 @@ def _seeded(sampling: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     return {**sampling, "seed": sampling["seed"] + index} if "seed" in sampling else sampling
 
 
-class ChatBody(GenerationBody):
+class ChatBody(GenerationBody, TemplateBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: TokenLimit | None = None
-    chat_template_kwargs: ChatTemplateOptions | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     tools: ToolBodies | None = None
@@ -266,10 +260,7 @@ class ChatBody(GenerationBody):
     parallel_tool_calls: bool | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
-        thinking = self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking
         tools, choice = to_tools(self.tools, self.tool_choice)
-        if self.grammar is not None and tools and choice.mode != "none":
-            raise UnsupportedParameter("An answer cannot be kept to a form while tools are offered.", "response_format")
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -277,7 +268,9 @@ class ChatBody(GenerationBody):
             sampling=self.sampling,
             max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
             stop=self.stop_strings,
-            template_options={} if thinking is None else {"enable_thinking": thinking},
+            template_options=self.template_options,
+            options_name=OPTIONS,
+            effort=self.effort,
             grammar=self.grammar,
             top_logprobs=self._top_logprobs(),
             tools=tools,

@@ -6,22 +6,22 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from webapp.api.schema import MAX_MESSAGES, ChatMessage, ChatTemplateOptions, TokenId
+from webapp.api.schema import MAX_MESSAGES, ChatMessage, TokenId
 from webapp.api.strict import Wire
+from webapp.api.template_schema import OPTIONS, TemplateBody
 from webapp.errors import InvalidRequest
 from webapp.generation import GenerationRequest
 
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class TokenizeBody(Wire):
+class TokenizeBody(TemplateBody):
     """Either `input`, text as it stands, or `messages`, which go through the chat template."""
 
     model: ModelName
     input: str | None = None
     add_special_tokens: bool | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] | None = None
-    chat_template_kwargs: ChatTemplateOptions | None = None
 
     def checked(self) -> Self:
         if (self.input is None) == (self.messages is None):
@@ -30,12 +30,13 @@ class TokenizeBody(Wire):
 
     def to_request(self, request_id: str) -> GenerationRequest:
         """What a chat with these messages would ask."""
-        thinking = self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking
         return GenerationRequest(
             id=request_id,
             model=self.model,
             messages=tuple(said.to_message(f"messages[{index}]") for index, said in enumerate(self.messages or ())),
-            template_options={} if thinking is None else {"enable_thinking": thinking},
+            template_options=self.template_options,
+            options_name=OPTIONS,
+            effort=self.effort,
         )
 
 

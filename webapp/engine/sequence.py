@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered prompt. `checkpoints` are token counts where its KV is worth keeping for others."""
+    """A rendered prompt. `checkpoints` are token counts where its KV is worth keeping for others.
+
+    `open_ended`: the answer goes on with its last words, instead of beginning behind it.
+    """
 
     tokens: tuple[int, ...]
     checkpoints: tuple[int, ...] = ()
     in_reasoning: bool = False
+    open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             hash TEXT PRIMARY KEY, key TEXT REFERENCES keys (name) ON DELETE CASCADE,
             expires REAL NOT NULL) WITHOUT ROWID""",
     ),
+    (
+        # 6: answers of /v1/responses with what was asked, for those who go on from them; they go with the key that
+        # asked, and those without one belong to whoever sits before this machine
+        """CREATE TABLE responses (
+            number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+            owner TEXT REFERENCES keys (name) ON DELETE CASCADE,
+            previous TEXT, created REAL NOT NULL, bytes INTEGER NOT NULL,
+            input TEXT NOT NULL, response TEXT NOT NULL)""",
+    ),
 )
 
 AUDIT: tuple[Migration, ...] = (

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import QWEN
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.runner import MlxRunner
+from webapp.engine.mlx.tokenizer import Tokenizer
 from webapp.engine.runner import Decoded, Prefilled, Runner
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.generation import InstalledModel, SamplingParams
+
+Templated = Callable[[str], Tokenizer]
 
 GREEDY = SamplingParams(temperature=0)
 IDS = itertools.count()
@@ -43,6 +49,20 @@ def load(backend: Backend, installed: Callable[[str], InstalledModel]) -> Callab
         return runner
 
     return load
+
+
+@pytest.fixture
+def templated(tmp_path: Path, models_dir: Path) -> Templated:
+    """The tiny model's tokenizer under another chat template."""
+
+    def make(template: str) -> Tokenizer:
+        folder = tmp_path / "model"
+        shutil.copytree(models_dir / QWEN, folder, dirs_exist_ok=True)
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+        return Tokenizer.load(folder, [], render_seconds=0.5)
+
+    return make
 
 
 def sequence(

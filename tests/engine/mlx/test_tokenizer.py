@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import QWEN
+from tests.engine.mlx.conftest import Templated
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
+from webapp.engine.sequence import Prompt
 from webapp.engine.tool_calls import CallReader
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
 from webapp.generation import InstalledModel, Message, Tool
@@ -31,20 +33,6 @@ def tokenizer(backend: Backend, installed: Callable[[str], InstalledModel]) -> T
     return backend.tokenizer(installed(QWEN))
 
 
-@pytest.fixture
-def templated(tmp_path: Path, models_dir: Path) -> Callable[[str], Tokenizer]:
-    """The tiny model's tokenizer under another chat template."""
-
-    def make(template: str) -> Tokenizer:
-        folder = tmp_path / "model"
-        shutil.copytree(models_dir / QWEN, folder, dirs_exist_ok=True)
-        path = folder / "tokenizer_config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
-        return Tokenizer.load(folder, [], render_seconds=0.5)
-
-    return make
-
-
 def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None:
     prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {}, 4096)
     text = tokenizer.decode(prompt.tokens)
@@ -60,14 +48,14 @@ def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenize
     assert history.endswith("Hi<|im_end|>\n")
 
 
-def test_a_developer_is_the_system_where_the_template_knows_none(templated: Callable[[str], Tokenizer]) -> None:
+def test_a_developer_is_the_system_where_the_template_knows_none(templated: Templated) -> None:
     plain = templated("{% for m in messages %}{{ m.role }} {% endfor %}")
     assert plain.decode(plain.render([Message("developer", "x")], {}, 4096).tokens).split() == ["system"]
     knows = templated("{# developer #}{% for m in messages %}{{ m.role }} {% endfor %}")
     assert knows.decode(knows.render([Message("developer", "x")], {}, 4096).tokens).split() == ["developer"]
 
 
-def test_a_template_that_refuses_is_the_requests_fault(templated: Callable[[str], Tokenizer]) -> None:
+def test_a_template_that_refuses_is_the_requests_fault(templated: Templated) -> None:
     strict = templated("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate") as refused:
         strict.render([Message("user", "x")], {}, 4096)
@@ -77,14 +65,12 @@ def test_a_template_that_refuses_is_the_requests_fault(templated: Callable[[str]
 @pytest.mark.parametrize(
     "template", ["{{ messages[9].content.foo.bar }}", "{{ 1 / 0 }}", "{{ ''.__class__.__mro__ }}x{{ 1/0 }}"]
 )
-def test_a_faulty_template_fails_the_request_alone(templated: Callable[[str], Tokenizer], template: str) -> None:
+def test_a_faulty_template_fails_the_request_alone(templated: Templated, template: str) -> None:
     with pytest.raises(InvalidRequest):
         templated(template).render([Message("user", "x")], {}, 4096)
 
 
-def test_an_endless_template_is_broken_off(
-    templated: Callable[[str], Tokenizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_template_is_broken_off(templated: Templated, monkeypatch: pytest.MonkeyPatch) -> None:
 
     started = time.monotonic()
     with pytest.raises(InvalidRequest, match="longer than"):
@@ -110,20 +96,20 @@ def test_tools_stand_in_the_prompt_as_the_template_wants_them(tokenizer: Tokeniz
         ("{{ tools | tojson }}<other_call>", "cannot read the calls"),
     ],
 )
-def test_a_model_that_cannot_call_says_so(templated: Callable[[str], Tokenizer], template: str, words: str) -> None:
+def test_a_model_that_cannot_call_says_so(templated: Templated, template: str, words: str) -> None:
     with pytest.raises(UnsupportedParameter, match=words) as refused:
         templated(template).render([Message("user", "x")], {}, 4096, [WEATHER])
     assert refused.value.param == "tools"
 
 
-def test_a_result_knows_the_name_of_its_function(templated: Callable[[str], Tokenizer]) -> None:
+def test_a_result_knows_the_name_of_its_function(templated: Templated) -> None:
     names = templated("{% for m in messages %}{{ m.role }}={{ m.name }} {% endfor %}")
     assert "tool=get_weather" in names.decode(names.render(CALLED, {}, 4096).tokens)
     own = [*CALLED[:2], Message("tool", "rain", name="mine", tool_call_id="call_0123456789")]
     assert "tool=mine" in names.decode(names.render(own, {}, 4096).tokens)
 
 
-def test_a_template_that_wants_ids_of_nine_gets_them(templated: Callable[[str], Tokenizer]) -> None:
+def test_a_template_that_wants_ids_of_nine_gets_them(templated: Templated) -> None:
     mistral = templated(
         "{% for m in messages %}{% for call in m.tool_calls %}{% if call.id|length != 9 %}{{ raise_exception('9!') }}"
         "{% endif %}{{ call.id }} {% endfor %}{{ m.tool_call_id }} {% endfor %}"
@@ -148,7 +134,7 @@ def test_calls_are_read_with_the_models_own_parser(tokenizer: Tokenizer) -> None
     ]
 
 
-def test_a_parser_that_takes_for_ever_is_broken_off(templated: Callable[[str], Tokenizer]) -> None:
+def test_a_parser_that_takes_for_ever_is_broken_off(templated: Templated) -> None:
     form = templated("{{ tools }}<|tool_call><tool_call|>").call_format([WEATHER])
     started = time.monotonic()
     assert CallReader(form, "r1", only_one=False).read("call:f{" * 1200, whole=True) == []
@@ -164,7 +150,7 @@ def test_a_raw_prompt_must_be_of_this_vocabulary(tokenizer: Tokenizer) -> None:
 
 def test_an_answer_is_detokenized_as_it_is_decoded(tokenizer: Tokenizer) -> None:
     text = "A naïve café — 日本語 🔥 at 42°"
-    detokenizer = tokenizer.detokenizer()
+    detokenizer = tokenizer.detokenizer(Prompt(()))
     pieces = []
     for token in tokenizer.encode(text):
         detokenizer.add_token(token)

@@ -36,15 +36,17 @@ class Grammars:
 
     def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Raises UnsupportedParameter naming what cannot be enforced, or InvalidRequest for what is no grammar."""
-        if request.grammar is None:
-            return self._compile_calls(request, in_reasoning, may_think)
         grammar = request.grammar
+        if grammar is None or request.tool_choice.mode == "required":
+            return self._compile_calls(request, in_reasoning, may_think)
         matcher = LLMatcher(self._tokens, _source(grammar), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
             if "nimplemented" in reason or "Unknown format" in reason:
                 raise UnsupportedParameter(f"The {grammar.kind} cannot be enforced: {reason}.", grammar.param)
             raise InvalidRequest(f"The {grammar.kind} is not valid: {reason}.", grammar.param, "invalid_value")
+        if request.offered_tools:
+            matcher = self._matcher(f"{self._calls(request, 'answer | ')}\nanswer: {_rule(grammar)}\n")
         return self._bound(matcher, in_reasoning, may_think)
 
     def _bound(self, matcher: LLMatcher, in_reasoning: bool, may_think: bool) -> Constraint:
@@ -53,16 +55,20 @@ class Grammars:
 
     def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
-        tools, choice = request.offered_tools, request.tool_choice
-        start, end = (self._terminal(marker) for marker in (self._call_start, self._call_end))
-        if choice.mode == "required":
-            several = request.parallel_tool_calls
-            source = call_grammar.calls(self._family, tools, choice.name, several, start, end)
-            return self._bound(self._matcher(source), in_reasoning, may_think)
+        if request.tool_choice.mode == "required":
+            return self._bound(self._matcher(self._calls(request)), in_reasoning, may_think)
+        tools, end = request.offered_tools, self._terminal(self._call_end)
         trigger = self._ids(self._call_start)
         if len(trigger) != 1:
             raise UnsupportedParameter("This model's calls cannot be told from its text in time.", "tools")
         return CallGuard(self._matcher(call_grammar.one_call(self._family, tools, end)), self._tokens, trigger[0])
+
+    def _calls(self, request: GenerationRequest, instead: str = "") -> str:
+        """The grammar of an answer that is calls, or what `instead` names."""
+        start, end = (self._terminal(marker) for marker in (self._call_start, self._call_end))
+        several, only = request.parallel_tool_calls, request.tool_choice.name
+        source = call_grammar.calls(self._family, request.offered_tools, only, several, start, end)
+        return source.replace("start: ", f"start: {instead}", 1)
 
     def spell(self, token: int) -> bytes:
         return bytes(self._tokens.decode_bytes([token]))
@@ -95,6 +101,18 @@ def _source(grammar: Grammar) -> str:
                 return str(LLMatcher.grammar_from_lark(grammar.text))
     except ValueError as error:
         raise InvalidRequest(f"The {grammar.kind} is not valid: {error}.", grammar.param, "invalid_value") from error
+
+
+def _rule(grammar: Grammar) -> str:
+    """What stands behind the name of a rule, for a grammar that has been found valid."""
+    match grammar.kind:
+        case "JSON schema":
+            bounded = {**json.loads(grammar.text), "x-guidance": {"whitespace_pattern": call_grammar.WHITE_SPACE}}
+            return f"%json {json.dumps(bounded)}"
+        case "regex":
+            return "/" + grammar.text.replace("/", r"\/").replace("\n", r"\n") + "/"
+        case "grammar":
+            raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", grammar.param)
 
 
 class Matched:

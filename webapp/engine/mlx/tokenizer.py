@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
@@ -19,6 +20,7 @@ from mlx_lm.tokenizer_utils import load as load_tokenizer
 from webapp.engine.mlx.config import eos_ids, read_config
 from webapp.engine.mlx.deadline import within
 from webapp.engine.mlx.grammar import Grammars, Matched
+from webapp.engine.mlx.template import TemplateOptions, names_read
 from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
 from webapp.engine.tool_calls import CallFormat
@@ -29,6 +31,10 @@ RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
 PARSE_SECONDS = 2.0
 COMPILE_SECONDS = 10.0
+# Where an answer that has begun ends. Its space tells whether the template trims what it is given.
+END_MARK = "\ue000\ue001 "
+# More than one token may spell a letter, but no more than this.
+LONGEST_LETTER = 4
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 Turns = list[dict[str, Any]]
@@ -64,34 +70,31 @@ class Tokenizer:
         """
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
-        turns = [self._as_dict(message) for message in messages]
+        turns = _without_empty_end([self._as_dict(message) for message in messages])
         _name_results(turns)
+        begun = _beginning(turns)
         options = {**options, "tools": self._offer(tools)} if tools else dict(options)
         try:
-            text, beginnings = within(self._render_seconds, lambda: self._texts(turns, options))
+            text, beginnings = within(self._render_seconds, lambda: self._texts(turns, options, begun))
         except TimeoutError as error:
             message = f"The model's chat template took longer than {self._render_seconds:g} s."
             raise InvalidRequest(message, "messages") from error
         tokens = self._encode(text, context_length, "messages", special=False)
         # Special tokens stand at the borders of turns, so the rest of a text has the rest of its tokens.
         ends = {len(tokens) - len(self.encode(text[len(start) :])) for start in beginnings if text.startswith(start)}
-        think = self._wrapper.think_start
-        return Prompt(
-            tuple(tokens),
-            tuple(sorted(end for end in ends if 0 < end < len(tokens))),
-            in_reasoning=think is not None and text.rstrip().endswith(think),
-        )
+        checkpoints = tuple(sorted(end for end in ends if 0 < end < len(tokens)))
+        return Prompt(tuple(tokens), checkpoints, self._leaves_thought_open(text, begun), open_ended=bool(begun))
 
     def raw(
         self, prompt: str | Seq[int], context_length: int, *, param: str = "prompt", special: bool = True
     ) -> Prompt:
         """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(param)."""
         if isinstance(prompt, str):
-            return Prompt(tuple(self._encode(prompt, context_length, param, special)))
+            return Prompt(tuple(self._encode(prompt, context_length, param, special)), open_ended=True)
         for index, token in enumerate(prompt):
             if not 0 <= token < self.vocabulary_size:
                 raise InvalidRequest(f"{token} is not a token of this model.", f"{param}[{index}]")
-        return Prompt(tuple(prompt))
+        return Prompt(tuple(prompt), open_ended=True)
 
     def _encode(self, text: str, context_length: int, param: str, special: bool) -> list[int]:
         """Text to ids, unless it is so long that it cannot fit or takes for ever."""
@@ -103,14 +106,32 @@ class Tokenizer:
         except TimeoutError as error:
             raise InvalidRequest(f"Tokenizing took longer than {ENCODE_SECONDS:g} s.", param) from error
 
-    def _texts(self, turns: Turns, options: dict[str, object]) -> tuple[str, list[str]]:
+    def _texts(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, list[str]]:
         """The rendered prompt, and its beginnings that other prompts will share: system message, history."""
-        text = self._apply(turns, options, add_generation_prompt=True)
-        beginnings = [turns[:1]] if turns[0]["role"] == "system" and len(turns) > 1 else []
+        history = turns[:-1] if begun else turns
+        text = self._begun(turns, options) if begun else self._apply(turns, options, add_generation_prompt=True)
+        shared = [part for part in (turns[:1] if turns[0]["role"] == "system" else [], history) if part]
         try:
-            return text, [self._apply(part, options, add_generation_prompt=False) for part in [*beginnings, turns]]
+            return text, [self._apply(part, options, add_generation_prompt=False) for part in shared]
         except InvalidRequest:
             return text, []  # a template may demand a user turn: then there is no such place
+
+    def _begun(self, turns: Turns, options: dict[str, object]) -> str:
+        """The prompt up to where the last message breaks off, without what the template closes it with."""
+        *history, last = turns
+        marked = [*history, {**last, "content": last["content"] + END_MARK}]
+        text = self._apply(marked, options, add_generation_prompt=False)
+        before, found, after = text.rpartition(END_MARK.rstrip())
+        if not found:
+            raise InvalidRequest("This model's chat template leaves no answer to go on with.", "messages")
+        return before if after.startswith(" ") else before.rstrip()
+
+    def _leaves_thought_open(self, text: str, begun: str) -> bool:
+        """An answer that has begun is no thought, unless it is the beginning of one."""
+        start, end = self._wrapper.think_start, self._wrapper.think_end
+        if start is None:
+            return False
+        return begun.rfind(start) > begun.rfind(end) if begun else text.rstrip().endswith(start)
 
     def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
         # The wrapper turns thinking on unless told otherwise (mlx-lm 0.32): unasked, the model's own default counts.
@@ -165,9 +186,31 @@ class Tokenizer:
         """The bytes of one token, which may be a part of a letter."""
         return self._grammars.spell(token)
 
-    def detokenizer(self) -> Detokenizer:
-        """A fresh one, for one answer."""
-        return self._wrapper.detokenizer
+    def detokenizer(self, prompt: Prompt) -> Detokenizer:
+        """A fresh one, for one answer. It drops a space in front of its text, which must not be lost inside of one."""
+        fresh: Detokenizer = self._wrapper.detokenizer
+        if prompt.open_ended:
+            for token in self._last_letter(prompt.tokens):
+                fresh.add_token(token)
+            _ = fresh.last_segment
+        return fresh
+
+    def _last_letter(self, tokens: Seq[int]) -> Seq[int]:
+        """The last tokens that spell whole letters."""
+        ends = (tokens[-count:] for count in range(1, LONGEST_LETTER + 1))
+        return next((end for end in ends if "\ufffd" not in self.decode(end)), ())
+
+    @cached_property
+    def options(self) -> TemplateOptions:
+        """What the chat template can be told."""
+        return TemplateOptions(names_read(self._wrapper), self._opens_thought)
+
+    def _opens_thought(self) -> bool:
+        """Whether a prompt ends inside a thought though nobody asked for one."""
+        try:
+            return self.render([Message("user", "?")], {}, sys.maxsize).in_reasoning
+        except InvalidRequest:
+            return False
 
     def constraint(
         self, request: GenerationRequest, prompt: Prompt, template_options: Mapping[str, object]
@@ -179,7 +222,10 @@ class Tokenizer:
         """
         if request.grammar is None and not request.insists_on_calls:
             return None
-        may_think = template_options.get("enable_thinking") is True
+        if prompt.open_ended and request.messages and (request.grammar or request.tool_choice.mode == "required"):
+            param = request.grammar.param if request.grammar else "tool_choice"
+            raise UnsupportedParameter("An answer whose beginning is given cannot be kept to a form.", param)
+        may_think = self.options.may_think(template_options)
         try:
             return within(COMPILE_SECONDS, lambda: self._grammars.compile(request, prompt.in_reasoning, may_think))
         except TimeoutError as error:
@@ -230,6 +276,19 @@ def _as_offer(tool: Tool) -> dict[str, Any]:
     """As templates and parsers know it."""
     described = {} if tool.description is None else {"description": tool.description}
     return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
+
+
+def _beginning(turns: Turns) -> str:
+    """What the answer begins with: the text of a last message that is the model's own."""
+    last = turns[-1]
+    return "" if last["role"] != "assistant" or "tool_calls" in last else str(last["content"])
+
+
+def _without_empty_end(turns: Turns) -> Turns:
+    """An answer that has not begun yet needs no message."""
+    *earlier, last = turns
+    is_empty = last["role"] == "assistant" and "tool_calls" not in last and not last["content"].strip()
+    return earlier if earlier and is_empty else turns
 
 
 def _name_results(turns: Turns) -> None:

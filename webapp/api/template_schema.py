@@ -1,0 +1,39 @@
+"""The wire schema of what is said to a model's chat template. Which names that knows, only the template can tell."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from webapp.api.strict import Wire
+from webapp.errors import InvalidRequest
+from webapp.generation import Effort, Level
+
+OPTIONS = "chat_template_kwargs"
+MAX_OPTIONS = 32
+MAX_OPTIONS_CHARS = 20_000
+
+OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+TemplateOptions = Annotated[dict[OptionName, Any], Field(max_length=MAX_OPTIONS)]
+
+
+class TemplateBody(Wire):
+    chat_template_kwargs: TemplateOptions | None = None
+    reasoning_effort: Level | None = None
+
+    @property
+    def template_options(self) -> dict[str, object]:
+        """`null` is unset here, too."""
+        given = {key: value for key, value in (self.chat_template_kwargs or {}).items() if value is not None}
+        if not isinstance(given.get("enable_thinking", True), bool):
+            raise InvalidRequest("It must be true or false.", f"{OPTIONS}.enable_thinking", "invalid_type")
+        if len(json.dumps(given)) > MAX_OPTIONS_CHARS:
+            message = f"All values must come to no more than {MAX_OPTIONS_CHARS:,} characters of JSON."
+            raise InvalidRequest(message, OPTIONS, "invalid_value")
+        return given
+
+    @property
+    def effort(self) -> Effort | None:
+        return None if self.reasoning_effort is None else Effort(self.reasoning_effort, "reasoning_effort")
