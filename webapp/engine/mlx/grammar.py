@@ -6,6 +6,7 @@ Made on the request's thread, where a grammar that cannot be enforced is refused
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,13 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 from llguidance.numpy import fill_next_token_bitmask
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from numpy.typing import NDArray
 
-from webapp.engine.mlx import call_grammar
+from webapp.engine.mlx.bitmask import EVERYTHING, WORD_BITS, Words, allow, forbid
+from webapp.engine.mlx.calls.grammar import Writing, calls, one_call
+from webapp.engine.mlx.calls.lark import WHITE_SPACE, json_value, pattern
+from webapp.engine.mlx.calls.marker import Marker
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar
-
-WORD_BITS = 32
-EVERYTHING = -1
 
 
 class Grammars:
@@ -28,10 +28,12 @@ class Grammars:
 
     def __init__(self, wrapper: TokenizerWrapper):
         self._wrapper = wrapper
-        self._family = wrapper.tool_parser.__module__.rpartition(".")[2] if wrapper.has_tool_calling else ""
-        self._call_start, self._call_end = wrapper.tool_call_start or "", wrapper.tool_call_end or ""
+        family = wrapper.tool_parser.__module__.rpartition(".")[2] if wrapper.has_tool_calling else ""
         self._tokens = from_tokenizer(wrapper._tokenizer, eos_token=sorted(wrapper.eos_token_ids))
-        self._think_start = wrapper.think_start_id if wrapper.has_thinking else None
+        added = wrapper._tokenizer.get_added_vocab().items()
+        own = {text: token for text, token in added if self._tokens.is_special_token(token)}
+        self._writing = Writing(family, wrapper.tool_call_start or "", wrapper.tool_call_end or "", own)
+        self._think_start = tuple(wrapper.think_start_tokens or ()) if wrapper.has_thinking else ()
         self._think_end = tuple(wrapper.think_end_tokens or ()) if wrapper.has_thinking else ()
 
     def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
@@ -50,25 +52,24 @@ class Grammars:
         return self._bound(matcher, in_reasoning, may_think)
 
     def _bound(self, matcher: LLMatcher, in_reasoning: bool, may_think: bool) -> Constraint:
-        think_start = self._think_start if may_think and not in_reasoning else None
+        think_start = self._think_start if may_think and not in_reasoning else ()
         return Constraint(matcher, self._tokens, think_start, self._think_end, in_reasoning)
 
     def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
         if request.tool_choice.mode == "required":
             return self._bound(self._matcher(self._calls(request)), in_reasoning, may_think)
-        tools, end = request.offered_tools, self._terminal(self._call_end)
-        trigger = self._ids(self._call_start)
-        if len(trigger) != 1:
-            raise UnsupportedParameter("This model's calls cannot be told from its text in time.", "tools")
-        return CallGuard(self._matcher(call_grammar.one_call(self._family, tools, end)), self._tokens, trigger[0])
+        guarded = self._matcher(one_call(self._writing, request.offered_tools))
+        return CallGuard(guarded, self._tokens, self._marker)
 
     def _calls(self, request: GenerationRequest, instead: str = "") -> str:
         """The grammar of an answer that is calls, or what `instead` names."""
-        start, end = (self._terminal(marker) for marker in (self._call_start, self._call_end))
-        several, only = request.parallel_tool_calls, request.tool_choice.name
-        source = call_grammar.calls(self._family, request.offered_tools, only, several, start, end)
+        source = calls(self._writing, request.offered_tools, request.tool_choice.name, request.parallel_tool_calls)
         return source.replace("start: ", f"start: {instead}", 1)
+
+    @cached_property
+    def _marker(self) -> Marker:
+        return Marker(self._writing.start, self._tokens)
 
     def spell(self, token: int) -> bytes:
         return bytes(self._tokens.decode_bytes([token]))
@@ -80,20 +81,12 @@ class Grammars:
             raise UnsupportedParameter(f"Calls of these tools cannot be enforced: {reason}.", "tools")
         return matcher
 
-    def _ids(self, marker: str) -> list[int]:
-        return list(self._wrapper.encode(marker, add_special_tokens=False)) if marker else []
-
-    def _terminal(self, marker: str) -> str:
-        """A marker in a Lark grammar: a token of its own, or text."""
-        ids = self._ids(marker)
-        return f"<[{ids[0]}]>" if len(ids) == 1 else json.dumps(marker) if marker else ""
-
 
 def _source(grammar: Grammar) -> str:
     try:
         match grammar.kind:
             case "JSON schema":
-                bounded: Any = {"whitespace_pattern": call_grammar.WHITE_SPACE}
+                bounded: Any = {"whitespace_pattern": WHITE_SPACE}
                 return str(LLMatcher.grammar_from_json_schema(grammar.text, overrides=bounded))
             case "regex":
                 return str(LLMatcher.grammar_from_regex(grammar.text))
@@ -107,10 +100,9 @@ def _rule(grammar: Grammar) -> str:
     """What stands behind the name of a rule, for a grammar that has been found valid."""
     match grammar.kind:
         case "JSON schema":
-            bounded = {**json.loads(grammar.text), "x-guidance": {"whitespace_pattern": call_grammar.WHITE_SPACE}}
-            return f"%json {json.dumps(bounded)}"
+            return json_value(json.loads(grammar.text))
         case "regex":
-            return "/" + grammar.text.replace("/", r"\/").replace("\n", r"\n") + "/"
+            return pattern(grammar.text)
         case "grammar":
             raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", grammar.param)
 
@@ -133,29 +125,32 @@ class Matched:
         if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
             self.broken = self._matcher.get_error() or "a token outside of the grammar was sampled"
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def fill(self, words: Words) -> None:
         """Set the bit of each token that may come next. Words beyond the tokenizer's vocabulary stay zero."""
         if self.broken:
             words[:] = EVERYTHING
             return
         fill_next_token_bitmask(self._matcher, self._words, 0)
+        if self._matcher.is_error():
+            self.broken = "the grammar became too complex"
         known = min(len(words), self._words.shape[1])
         words[:known] = self._words[0, :known]
 
 
 class Constraint(Matched):
-    """Free while the model thinks, then bound to the end."""
+    """Free while the model thinks, then bound to the end. With a `think_start` it may begin to think first."""
 
     def __init__(
         self,
         matcher: LLMatcher,
         tokens: LLTokenizer,
-        think_start: int | None,
+        think_start: tuple[int, ...],
         think_end: tuple[int, ...],
         in_reasoning: bool,
     ):
         super().__init__(matcher, tokens)
-        self._think_start = think_start
+        self._start = think_start  # what is yet to come of it
+        self._begun = False
         self._think_end = think_end
         self._thinking = in_reasoning
         self._latest: tuple[int, ...] = ()
@@ -164,42 +159,48 @@ class Constraint(Matched):
         if self._thinking:
             self._latest = (*self._latest, token)[-len(self._think_end) :]
             self._thinking = self._latest != self._think_end
-        elif token == self._think_start:
-            self._thinking, self._think_start = True, None
+        elif self._start and token == self._start[0]:
+            self._start, self._begun = self._start[1:], True
+            self._thinking = not self._start
         else:
-            self._think_start = None
+            self._start = ()
             super().consume(token)
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def fill(self, words: Words) -> None:
         if self._thinking:
             words[:] = EVERYTHING
             for token in self._ends:  # a thought is not an answer
-                words.view(np.uint32)[token // WORD_BITS] &= ~np.uint32(1 << token % WORD_BITS)
+                forbid(words, token)
             return
-        super().fill(words)
-        if self._think_start is not None:
-            words.view(np.uint32)[self._think_start // WORD_BITS] |= np.uint32(1 << self._think_start % WORD_BITS)
+        if self._start and self._begun:
+            words[:] = 0
+        else:
+            super().fill(words)
+        for token in self._start[:1]:
+            allow(words, token)
 
 
 class CallGuard(Matched):
-    """Free, but bound from each `trigger` to the end of the call that it begins."""
+    """Free, but bound from each `marker` to the end of the calls that it begins."""
 
-    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, trigger: int):
+    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, marker: Marker):
         super().__init__(matcher, tokens)
-        self._trigger = trigger
+        self._marker = marker
+        self._tail = b""
         self._bound = False
 
     def consume(self, token: int) -> None:
         if not self._bound:
-            self._bound = token == self._trigger
+            self._tail, self._bound = self._marker.follow(self._tail, token)
             return
         super().consume(token)
         if self._matcher.is_stopped() and not self.broken:
             self._matcher.reset()
-            self._bound = False
+            self._tail, self._bound = b"", False
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def fill(self, words: Words) -> None:
         if self._bound:
             super().fill(words)
-        else:
-            words[:] = EVERYTHING
+            return
+        words[:] = EVERYTHING
+        self._marker.forbid(self._tail, words)
