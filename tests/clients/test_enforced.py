@@ -100,6 +100,26 @@ def test_a_strict_schema_that_cannot_be_enforced_is_refused(client: OpenAI) -> N
     chat(client, tools=[lenient], tool_choice="required", max_tokens=20)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_each_answer_has_calls_and_ids_of_its_own(client: OpenAI, several: bool) -> None:
+    fields: Any = {"tools": [WEATHER], "tool_choice": "required", "n": 3, "parallel_tool_calls": several}
+    plain = [choice.message.tool_calls or () for choice in chat(client, **fields).choices]
+    assert len({*(call.function.arguments for calls in plain for call in calls)}) > 1
+    ids: list[dict[int, str]] = [{}, {}, {}]
+    written: list[dict[int, str]] = [{}, {}, {}]
+    for chunk in chat(client, **fields, stream=True):
+        for choice in chunk.choices:
+            for piece in choice.delta.tool_calls or ():
+                if piece.id:
+                    assert piece.index not in ids[choice.index] and piece.function.name
+                    ids[choice.index][piece.index] = piece.id
+                said = written[choice.index].get(piece.index, "")
+                written[choice.index][piece.index] = said + (piece.function.arguments or "")
+    assert [[*own.values()] for own in written] == [[call.function.arguments for call in calls] for calls in plain]
+    for named in ([call.id for calls in plain for call in calls], [one for own in ids for one in own.values()]):
+        assert len({*named}) == len(named) >= 3 and all(one.startswith("call_") for one in named)
+
+
 FORMS: Any = {
     "schema": {"type": "json_schema", "json_schema": {"name": "person", "schema": PARAMETERS}},
     "regex": {"type": "regex", "regex": r"[a-f/]{3,9}\n[0-9]"},

@@ -71,7 +71,7 @@ def _bodies(lark: Lark, family: Family, index: int, tool: Tool) -> list[str]:
                 raise
             return _written(lark, family, tool.name, _lenient(tool.parameters))
     except Unwritable as problem:
-        path = ".".join([f"tools[{index}].function.parameters", *problem.path])
+        path = ".".join([f"tools[{index}].{tool.schema_name}", *problem.path])
         raise UnsupportedParameter(f"Calls of '{tool.name}' cannot be enforced: {problem.reason}.", path) from None
 
 
