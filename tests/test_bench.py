@@ -23,7 +23,7 @@ class Target:
 
 
 def arguments(model: str | None, prompt: str, json_file: Path | None = None) -> argparse.Namespace:
-    return argparse.Namespace(model=model, concurrency="1,3", prompt=prompt, max_tokens=6, json=json_file)
+    return argparse.Namespace(model=model, concurrency="1,3", prompt=prompt, max_tokens=6, json=json_file, key=None)
 
 
 @pytest.mark.parametrize(("kind", "answers"), [("short", 2), ("long", 2), ("shared", 2), ("multi", 6)])

@@ -132,6 +132,7 @@ def add_bench_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--concurrency", default="1,4,16", help="numbers of clients, as in 1,4,16")
     command.add_argument("--prompt", default="short", choices=("short", "long", "shared", "multi"))
     command.add_argument("--max-tokens", type=int, default=64)
+    command.add_argument("--key", help="an API key (better in HEARTH_API_KEY, where others cannot see it)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 
 

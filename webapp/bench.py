@@ -130,8 +130,9 @@ class Prompts:
 class Client:
     """Streams chat completions, greedy, from one base URL."""
 
-    def __init__(self, base_url: str, model: str, max_tokens: int):
+    def __init__(self, base_url: str, model: str, max_tokens: int, key: str | None = None):
         self._address = urlsplit(base_url).netloc
+        self._headers = {"Content-Type": "application/json"} | _authorization(key)
         self._model = model
         self._max_tokens = max_tokens
 
@@ -157,7 +158,7 @@ class Client:
         connection = http.client.HTTPConnection(self._address, timeout=REQUEST_TIMEOUT_SECONDS)
         started = time.perf_counter()
         try:
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), self._headers)
             response = connection.getresponse()
             if response.status != http.client.OK:
                 raise HearthError(f"status {response.status}: {response.read(500).decode(errors='replace')}")
@@ -282,19 +283,26 @@ def line(level: Level) -> str:
     )
 
 
-def first_model(base_url: str) -> str:
-    """The model that the server lists first. Raises HearthError when it has none."""
-    listed = _get(base_url, "/v1/models")["data"]
+def first_model(base_url: str, key: str | None = None) -> str:
+    """The model that the server lists first. Raises HearthError when it has none, or does not say."""
+    listed = _get(base_url, "/v1/models", key)["data"]
     if not listed:
         raise HearthError("The server has no model.")
     return str(listed[0]["id"])
 
 
-def _get(base_url: str, path: str) -> dict[str, Any]:
+def _authorization(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def _get(base_url: str, path: str, key: str | None) -> dict[str, Any]:
     connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=30)
     try:
-        connection.request("GET", quote(path))
-        return dict(json.loads(connection.getresponse().read()))
+        connection.request("GET", quote(path), headers=_authorization(key))
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise HearthError(f"status {response.status}: {response.read(500).decode(errors='replace')}")
+        return dict(json.loads(response.read()))
     finally:
         connection.close()
 
@@ -313,8 +321,9 @@ def concurrencies(text: str) -> list[int]:
 def run(server: Server, arguments: argparse.Namespace) -> int:
     """The command: a table on standard output, and the same figures as JSON if asked for."""
     try:
-        model = arguments.model or first_model(server.url)
-        client = Client(server.url, model, arguments.max_tokens)
+        key = arguments.key or os.environ.get("HEARTH_API_KEY")
+        model = arguments.model or first_model(server.url, key)
+        client = Client(server.url, model, arguments.max_tokens, key)
         numbers = concurrencies(arguments.concurrency)
         client.stream([{"role": "user", "content": "Warm up."}], WARM_UP_TOKENS)
     except (HearthError, OSError) as error:
