@@ -164,7 +164,7 @@ def read(tokenizer: Tokenizer, tools: tuple[Tool, ...], tokens: list[int]) -> tu
     """The calls, the text beside them, and how many were none."""
     form = tokenizer.call_format(tools)
     reader = CallReader(form, "r", only_one=False)
-    split = Splitter(tokenizer.detokenizer(), tokenizer.text_machine((), False, form), False, calls=reader)
+    split = Splitter(tokenizer.detokenizer(Prompt((5,))), tokenizer.text_machine((), False, form), False, calls=reader)
     events = [event for token in tokens for event in split.feed(token)]
     events += split.finish(cut_off=False)
     pieces = [event for event in events if isinstance(event, ToolCall)]
@@ -235,6 +235,19 @@ def test_a_token_that_ends_the_marker_and_goes_on_is_forbidden(make: Make) -> No
     assert all(tokenizer.decode([token]).startswith("=") for token in forbidden)
     [equals] = tokenizer.encode("=")
     assert equals not in forbidden
+
+
+def test_a_thought_of_calling_binds_nothing(make: Make) -> None:
+    tokenizer = make("json_tools", False)
+    [thinks], [thought], [call] = (tokenizer.encode(word) for word in ("<think>", "</think>", "<tool_call>"))
+    for in_reasoning in (True, False):
+        bound = tokenizer.constraint(request(TOOLS, ToolChoice()), Prompt((5,), in_reasoning=in_reasoning), {})
+        assert bound
+        for token in (*(() if in_reasoning else (thinks,)), call, thought):
+            bound.consume(token)
+            assert len(allowed_by(bound, tokenizer)) == tokenizer.vocabulary_size
+        bound.consume(call)
+        assert len(allowed_by(bound, tokenizer)) < 5
 
 
 def schema(**properties: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Made on the request's thread, where a grammar that cannot be enforced is refused
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,8 +34,7 @@ class Grammars:
         added = wrapper._tokenizer.get_added_vocab().items()
         own = {text: token for text, token in added if self._tokens.is_special_token(token)}
         self._writing = Writing(family, wrapper.tool_call_start or "", wrapper.tool_call_end or "", own)
-        self._think_start = tuple(wrapper.think_start_tokens or ()) if wrapper.has_thinking else ()
-        self._think_end = tuple(wrapper.think_end_tokens or ()) if wrapper.has_thinking else ()
+        self._thoughts = Thoughts(tuple(wrapper.think_start_tokens or ()), tuple(wrapper.think_end_tokens or ()))
 
     def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Raises UnsupportedParameter naming what cannot be enforced, or InvalidRequest for what is no grammar."""
@@ -52,15 +52,15 @@ class Grammars:
         return self._bound(matcher, in_reasoning, may_think)
 
     def _bound(self, matcher: LLMatcher, in_reasoning: bool, may_think: bool) -> Constraint:
-        think_start = self._think_start if may_think and not in_reasoning else ()
-        return Constraint(matcher, self._tokens, think_start, self._think_end, in_reasoning)
+        start = self._thoughts.start if may_think and not in_reasoning else ()
+        return Constraint(matcher, self._tokens, Thoughts(start, self._thoughts.end), in_reasoning)
 
     def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
         if request.tool_choice.mode == "required":
             return self._bound(self._matcher(self._calls(request)), in_reasoning, may_think)
         guarded = self._matcher(one_call(self._writing, request.offered_tools))
-        return CallGuard(guarded, self._tokens, self._marker)
+        return CallGuard(guarded, self._tokens, self._marker, self._thoughts, in_reasoning)
 
     def _calls(self, request: GenerationRequest, instead: str = "") -> str:
         """The grammar of an answer that is calls, or what `instead` names."""
@@ -107,6 +107,14 @@ def _rule(grammar: Grammar) -> str:
             raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", grammar.param)
 
 
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """The tokens between which a model thinks; none for one that does not."""
+
+    start: tuple[int, ...]
+    end: tuple[int, ...]
+
+
 class Matched:
     """A matcher and the tokens it knows. `broken` says why it can no longer be kept to."""
 
@@ -138,27 +146,26 @@ class Matched:
 
 
 class Constraint(Matched):
-    """Free while the model thinks, then bound to the end. With a `think_start` it may begin to think first."""
+    """Free while the model thinks, then bound to the end. Where thoughts have a start it may begin to think first."""
 
     def __init__(
         self,
         matcher: LLMatcher,
         tokens: LLTokenizer,
-        think_start: tuple[int, ...],
-        think_end: tuple[int, ...],
+        thoughts: Thoughts,
         in_reasoning: bool,
     ):
         super().__init__(matcher, tokens)
-        self._start = think_start  # what is yet to come of it
+        self._start = thoughts.start  # what is yet to come of it
         self._begun = False
-        self._think_end = think_end
+        self._end = thoughts.end
         self._thinking = in_reasoning
         self._latest: tuple[int, ...] = ()
 
     def consume(self, token: int) -> None:
         if self._thinking:
-            self._latest = (*self._latest, token)[-len(self._think_end) :]
-            self._thinking = self._latest != self._think_end
+            self._latest = (*self._latest, token)[-len(self._end) :]
+            self._thinking = self._latest != self._end
         elif self._start and token == self._start[0]:
             self._start, self._begun = self._start[1:], True
             self._thinking = not self._start
@@ -181,26 +188,38 @@ class Constraint(Matched):
 
 
 class CallGuard(Matched):
-    """Free, but bound from each `marker` to the end of the calls that it begins."""
+    """Free, but bound from each `marker` to the end of the calls that it begins. A thought of calling is no call."""
 
-    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, marker: Marker):
+    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, marker: Marker, thoughts: Thoughts, in_reasoning: bool):
         super().__init__(matcher, tokens)
         self._marker = marker
+        self._thoughts = thoughts
+        self._thinking = in_reasoning
+        self._latest: tuple[int, ...] = ()
         self._tail = b""
         self._bound = False
 
     def consume(self, token: int) -> None:
         if not self._bound:
-            self._tail, self._bound = self._marker.follow(self._tail, token)
+            self._free(token)
             return
         super().consume(token)
         if self._matcher.is_stopped() and not self.broken:
             self._matcher.reset()
-            self._tail, self._bound = b"", False
+            self._latest, self._tail, self._bound = (), b"", False
+
+    def _free(self, token: int) -> None:
+        border = self._thoughts.end if self._thinking else self._thoughts.start
+        self._latest = (*self._latest, token)[-len(border) :]
+        if border and self._latest == border:
+            self._thinking, self._latest, self._tail = not self._thinking, (), b""
+        elif not self._thinking:
+            self._tail, self._bound = self._marker.follow(self._tail, token)
 
     def fill(self, words: Words) -> None:
         if self._bound:
             super().fill(words)
             return
         words[:] = EVERYTHING
-        self._marker.forbid(self._tail, words)
+        if not self._thinking:
+            self._marker.forbid(self._tail, words)
