@@ -131,7 +131,8 @@ class Matched:
     def consume(self, token: int) -> None:
         """The token that was sampled last. After its end a batch still samples once: that one does not count."""
         if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
-            self.broken = self._matcher.get_error() or "a token outside of the grammar was sampled"
+            # Only what it is: the lines below hold the answer.
+            self.broken = self._matcher.get_error().partition("\n")[0] or "a token outside of the grammar was sampled"
 
     def fill(self, words: Words) -> None:
         """Set the bit of each token that may come next. Words beyond the tokenizer's vocabulary stay zero."""
