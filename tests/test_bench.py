@@ -23,16 +23,16 @@ class Target:
 
 
 def arguments(model: str | None, prompt: str, json_file: Path | None = None) -> argparse.Namespace:
-    return argparse.Namespace(model=model, concurrency="1,3", prompt=prompt, max_tokens=6, json=json_file)
+    return argparse.Namespace(model=model, concurrency="1,2", prompt=prompt, max_tokens=6, json=json_file, key=None)
 
 
-@pytest.mark.parametrize(("kind", "answers"), [("short", 2), ("long", 2), ("shared", 2), ("multi", 6)])
+@pytest.mark.parametrize(("kind", "answers"), [("short", 2), ("long", 2), ("shared", 2), ("multi", 6), ("mixed", 2)])
 def test_every_kind_of_prompt_is_measured(hearth: Any, tmp_path: Path, capsys: Any, kind: str, answers: int) -> None:
     file = tmp_path / "figures.json"
     assert bench.run(Target(hearth.base_url), arguments(hearth.models[0], kind, file)) == 0
     report = json.loads(file.read_text())
     assert report["model"] == hearth.models[0]
-    for level, clients in zip(report["levels"], (1, 3), strict=True):
+    for level, clients in zip(report["levels"], (1, 2), strict=True):
         assert level["concurrency"] == clients
         assert level["requests"] == answers * clients
         assert level["completion_tokens"] == 6 * answers * clients
@@ -66,21 +66,21 @@ def test_failed_requests_are_counted_not_raised(hearth: Any) -> None:
     client = bench.Client(hearth.base_url, "no/such-model", 4)
     with pytest.raises(HearthError, match="status 404"):
         client.stream([{"role": "user", "content": "?"}])
-    prompts = bench.Prompts("short", salt=1)
-    level = bench.measure(client, [[prompts.questions()], [prompts.questions()]], None)
+    prompts = bench.Prompts("short", 1, 4)
+    level = bench.measure(client, [[prompts.conversation()], [prompts.conversation()]], None)
     assert len(level.errors) == 2
     assert (level.requests, level.tokens_per_second, level.server_cores) == (0, 0, None)
     assert "2 failed" in bench.line(level)
 
 
 def test_prompts_are_unique_and_repeatable() -> None:
-    first, same, other = (bench.Prompts("short", salt) for salt in (1, 1, 2))
-    asked = [first.questions()[0][0]["content"] for _ in range(50)]
+    first, same, other = (bench.Prompts("short", salt, 4) for salt in (1, 1, 2))
+    asked = [first.conversation().turns[0][0]["content"] for _ in range(50)]
     assert len(set(asked)) == 50
-    assert asked == [same.questions()[0][0]["content"] for _ in range(50)]
-    assert asked[0] != other.questions()[0][0]["content"]
-    shared = bench.Prompts("shared", 1)
-    assert shared.questions()[0][0] == shared.questions()[0][0]
+    assert asked == [same.conversation().turns[0][0]["content"] for _ in range(50)]
+    assert asked[0] != other.conversation().turns[0][0]["content"]
+    shared = bench.Prompts("shared", 1, 4)
+    assert shared.conversation().turns[0][0] == shared.conversation().turns[0][0]
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,9 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def add_bench_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", help="the model to ask (the server's first)")
     command.add_argument("--concurrency", default="1,4,16", help="numbers of clients, as in 1,4,16")
-    command.add_argument("--prompt", default="short", choices=("short", "long", "shared", "multi"))
+    command.add_argument("--prompt", default="short", choices=("short", "long", "shared", "multi", "mixed"))
     command.add_argument("--max-tokens", type=int, default=64)
+    command.add_argument("--key", help="an API key (better in HEARTH_API_KEY, where others cannot see it)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 
 

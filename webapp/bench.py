@@ -17,16 +17,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, urlsplit
 
 from webapp.errors import HearthError, InvalidRequest
 
-Kind = Literal["short", "long", "shared", "multi"]
+Kind = Literal["short", "long", "shared", "multi", "mixed"]
 Message = dict[str, str]
 
 REQUEST_TIMEOUT_SECONDS = 600.0
@@ -59,6 +60,14 @@ class Server(Protocol):
 
     @property
     def pid(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a client adds before each answer, and what its requests say beside the messages."""
+
+    turns: Sequence[Sequence[Message]]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +112,39 @@ class Level:
 class Prompts:
     """Conversations of one kind, no two of them alike: a salted first word keeps the prefix cache out of it."""
 
-    def __init__(self, kind: Kind, salt: int):
+    def __init__(self, kind: Kind, salt: int, max_tokens: int):
         self._kind = kind
         self._random = random.Random(salt)
         self._shared = self._words(SHARED_WORDS)
+        self._mixture = itertools.cycle((dict[str, Any], self._seeded, self._form, self._calling))
+        # More numbers than fit: no answer ends early, and all sides have the same work.
+        self._numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 4 * max_tokens}
 
-    def questions(self) -> list[list[Message]]:
-        """What one client adds before each answer of one conversation."""
+    def conversation(self) -> Conversation:
         match self._kind:
             case "short":
-                return [[self._user(12)]]
+                return Conversation([[self._user(12)]])
             case "long":
-                return [[self._user(LONG_WORDS)]]
+                return Conversation([[self._user(LONG_WORDS)]])
             case "shared":
-                return [[{"role": "system", "content": self._shared}, self._user(12)]]
+                return Conversation([[{"role": "system", "content": self._shared}, self._user(12)]])
             case "multi":
-                return [[self._user(40)] for _ in range(TURNS)]
+                return Conversation([[self._user(40)] for _ in range(TURNS)])
+            case "mixed":
+                return Conversation([[self._user(12)]], next(self._mixture)())
+
+    def _seeded(self) -> dict[str, Any]:
+        return {"seed": self._random.getrandbits(32), "temperature": 1, "top_k": 20}
+
+    def _form(self) -> dict[str, Any]:
+        form = {"name": "numbers", "schema": self._numbers}
+        return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+    def _calling(self) -> dict[str, Any]:
+        """Tools come first in most prompts, so each has a name of its own."""
+        parameters = {"type": "object", "properties": {"numbers": self._numbers}, "required": ["numbers"]}
+        function = {"name": f"{self._random.getrandbits(32):08x}_add", "parameters": parameters}
+        return {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
 
     def _user(self, words: int) -> Message:
         return {"role": "user", "content": f"{self._random.getrandbits(32):08x} {self._words(words)}"}
@@ -130,34 +156,36 @@ class Prompts:
 class Client:
     """Streams chat completions, greedy, from one base URL."""
 
-    def __init__(self, base_url: str, model: str, max_tokens: int):
+    def __init__(self, base_url: str, model: str, max_tokens: int, key: str | None = None):
         self._address = urlsplit(base_url).netloc
+        self._headers = {"Content-Type": "application/json"} | _authorization(key)
         self._model = model
         self._max_tokens = max_tokens
 
-    def converse(self, questions: Sequence[Sequence[Message]]) -> Iterator[Sample]:
-        """One conversation: each answer is part of the next prompt."""
+    def converse(self, conversation: Conversation) -> Iterator[Sample]:
+        """Each answer is part of the next prompt."""
         messages: list[Message] = []
-        for question in questions:
-            messages += question
-            sample = self.stream(messages)
+        for turn in conversation.turns:
+            messages += turn
+            sample = self.stream(messages, conversation.fields)
             messages.append({"role": "assistant", "content": sample.text})
             yield sample
 
-    def stream(self, messages: Sequence[Message], max_tokens: int | None = None) -> Sample:
+    def stream(self, messages: Sequence[Message], fields: Mapping[str, Any] = MappingProxyType({})) -> Sample:
         """One answer. Raises HearthError with what the server said instead, OSError when it is not there."""
         body = {
             "model": self._model,
             "messages": messages,
-            "max_tokens": max_tokens or self._max_tokens,
+            "max_tokens": self._max_tokens,
             "temperature": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **fields,
         }
         connection = http.client.HTTPConnection(self._address, timeout=REQUEST_TIMEOUT_SECONDS)
         started = time.perf_counter()
         try:
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), self._headers)
             response = connection.getresponse()
             if response.status != http.client.OK:
                 raise HearthError(f"status {response.status}: {response.read(500).decode(errors='replace')}")
@@ -192,17 +220,17 @@ def _read_stream(response: http.client.HTTPResponse, started: float) -> Sample:
     return Sample(first - started, ended - started, gaps, *counts, "".join(text))
 
 
-def measure(client: Client, conversations: Sequence[Sequence[list[list[Message]]]], pid: int | None) -> Level:
+def measure(client: Client, conversations: Sequence[Sequence[Conversation]], pid: int | None) -> Level:
     """Let one thread per entry hold its conversations, one after the other, all starting at once."""
     start = threading.Barrier(len(conversations) + 1)
 
-    def hold(own: Sequence[list[list[Message]]]) -> tuple[list[Sample], list[str]]:
+    def hold(own: Sequence[Conversation]) -> tuple[list[Sample], list[str]]:
         samples: list[Sample] = []
         errors: list[str] = []
         start.wait()
-        for questions in own:
+        for conversation in own:
             try:
-                samples += client.converse(questions)
+                samples += client.converse(conversation)
             except (HearthError, OSError, http.client.HTTPException, ValueError) as error:
                 errors.append(str(error) or type(error).__name__)
         return samples, errors
@@ -282,19 +310,26 @@ def line(level: Level) -> str:
     )
 
 
-def first_model(base_url: str) -> str:
-    """The model that the server lists first. Raises HearthError when it has none."""
-    listed = _get(base_url, "/v1/models")["data"]
+def first_model(base_url: str, key: str | None = None) -> str:
+    """The model that the server lists first. Raises HearthError when it has none, or does not say."""
+    listed = _get(base_url, "/v1/models", key)["data"]
     if not listed:
         raise HearthError("The server has no model.")
     return str(listed[0]["id"])
 
 
-def _get(base_url: str, path: str) -> dict[str, Any]:
+def _authorization(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def _get(base_url: str, path: str, key: str | None) -> dict[str, Any]:
     connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=30)
     try:
-        connection.request("GET", quote(path))
-        return dict(json.loads(connection.getresponse().read()))
+        connection.request("GET", quote(path), headers=_authorization(key))
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise HearthError(f"status {response.status}: {response.read(500).decode(errors='replace')}")
+        return dict(json.loads(response.read()))
     finally:
         connection.close()
 
@@ -313,18 +348,19 @@ def concurrencies(text: str) -> list[int]:
 def run(server: Server, arguments: argparse.Namespace) -> int:
     """The command: a table on standard output, and the same figures as JSON if asked for."""
     try:
-        model = arguments.model or first_model(server.url)
-        client = Client(server.url, model, arguments.max_tokens)
+        key = arguments.key or os.environ.get("HEARTH_API_KEY")
+        model = arguments.model or first_model(server.url, key)
+        client = Client(server.url, model, arguments.max_tokens, key)
         numbers = concurrencies(arguments.concurrency)
-        client.stream([{"role": "user", "content": "Warm up."}], WARM_UP_TOKENS)
+        client.stream([{"role": "user", "content": "Warm up."}], {"max_tokens": WARM_UP_TOKENS})
     except (HearthError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    prompts = Prompts(arguments.prompt, salt=time.time_ns())
+    prompts = Prompts(arguments.prompt, time.time_ns(), arguments.max_tokens)
     print(f"{model}, {arguments.prompt} prompts, at most {arguments.max_tokens} tokens, times in ms\n{HEADER}")
     levels = []
     for number in numbers:
-        rounds = [[prompts.questions() for _ in range(REQUESTS_PER_CLIENT)] for _ in range(number)]
+        rounds = [[prompts.conversation() for _ in range(REQUESTS_PER_CLIENT)] for _ in range(number)]
         levels.append(measure(client, rounds, server.pid))
         print(line(levels[-1]), flush=True)
     if arguments.json:

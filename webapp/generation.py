@@ -40,12 +40,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's."""
+    """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's.
+
+    `schema_name`: where in the tool the client wrote it, for errors.
+    """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, object] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
+    schema_name: str = "function.parameters"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,16 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tests.wsgi.conftest import eventually
+from webapp import bench
 from webapp.app import create_app
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "input": "Hi", "max_tokens": 2}
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    pid: int = os.getpid()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,22 @@ def test_both_headers_are_read_alike(hearth: Hearth, admin: httpx.Client, header
     assert httpx.get(f"{hearth.base_url}/api/keys", headers=sent).json()["error"]["code"] == "insufficient_scope"
     wrong = httpx.get(f"{hearth.base_url}/v1/models", headers={header: "Bearer no" if " " in sent[header] else "no"})
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_the_bench_brings_a_key(
+    hearth: Hearth, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(**options: Any) -> int:
+        limits: Any = {"model": None, "concurrency": "1", "prompt": "short", "max_tokens": 2, "json": None}
+        return bench.run(Running(hearth.base_url), argparse.Namespace(**{**limits, "key": None, **options}))
+
+    secret = make(admin)["secret"]
+    monkeypatch.delenv("HEARTH_API_KEY", raising=False)
+    assert run() == 1 and "status 401" in capsys.readouterr().err
+    assert run(key=secret) == 0
+    monkeypatch.setenv("HEARTH_API_KEY", secret)
+    assert run() == 0 and secret not in capsys.readouterr().out
+    assert run(key="wrong", model=QWEN) == 1 and "status 401" in capsys.readouterr().err
 
 
 def test_models_that_a_key_may_use(hearth: Hearth, admin: httpx.Client) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import jsonschema
 import pytest
 from anthropic import Anthropic
 
@@ -170,6 +171,63 @@ def test_a_tool_is_used_and_its_result_answered(client: Anthropic) -> None:
     history = [*QUESTION, {"role": "assistant", "content": used.content}, {"role": "user", "content": [result]}]
     answer = ask(client, "ember", messages=history, **offered)
     assert [block.type for block in answer.content] == ["text"] and answer.stop_reason == "end_turn"
+
+
+SIZED: Any = {
+    "name": "measure",
+    "input_schema": {
+        "type": "object",
+        "properties": {"what": {"type": "string", "maxLength": 12}, "unit": {"enum": ["m", "kg"]}},
+        "required": ["unit"],
+        "additionalProperties": False,
+    },
+}
+CLOCK: Any = {"name": "clock", "input_schema": {"type": "object", "properties": {}, "additionalProperties": False}}
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "measure"}], ids=["any", "tool"])
+@pytest.mark.parametrize("one", [True, False], ids=["one", "several"])
+def test_a_call_that_is_insisted_on_is_whole_whatever_the_model_says(
+    client: Anthropic, model: str, choice: Any, one: bool
+) -> None:
+    fields: Any = {"tools": [SIZED, CLOCK], "tool_choice": {**choice, "disable_parallel_tool_use": one}}
+    whole = ask(client, model, **fields, max_tokens=300)
+    with client.messages.stream(**asking(model, **fields, max_tokens=300)) as stream:
+        streamed = stream.get_final_message()
+    assert whole.stop_reason == streamed.stop_reason
+    assert whole.stop_reason == "tool_use" or not one  # several may go on for ever
+    said = [(block.name, block.input) for block in whole.content if block.type == "tool_use"]
+    assert said and (len(whole.content) == 1 or not one)
+    assert said == [(block.name, block.input) for block in streamed.content if block.type == "tool_use"]
+    assert len({block.id for block in whole.content if block.type == "tool_use"}) == len(said)
+    for name, given in said:
+        jsonschema.validate(given, {"measure": SIZED, "clock": CLOCK}[name]["input_schema"])
+        assert choice.get("name") in (None, name)
+
+
+def test_no_tool_is_used_where_none_may_be(client: Anthropic) -> None:
+    offered: Any = {"tools": [WEATHER], "tool_choice": {"type": "none"}, "max_tokens": 60}
+    answer = ask(client, "ember", messages=QUESTION, **offered)
+    assert [block.type for block in answer.content] == ["text"] and answer.stop_reason != "tool_use"
+
+
+def test_one_tool_at_a_time_where_that_is_asked_for(client: Anthropic) -> None:
+    choice: Any = {"type": "auto", "disable_parallel_tool_use": True}
+    (block,) = ask(client, "ember", messages=QUESTION, tools=[WEATHER], tool_choice=choice, max_tokens=200).content
+    assert (block.type, block.input) == ("tool_use", {"city": "Velmora"})
+
+
+def test_a_choice_of_tools_that_makes_no_sense_is_named(client: Anthropic, hearth: Hearth) -> None:
+    impossible: Any = {**SIZED, "strict": True, "input_schema": {"type": "object", "properties": {"a": {"not": {}}}}}
+    for fields, param in (
+        ({"tools": [CLOCK], "tool_choice": {"type": "tool", "name": "other"}}, "tool_choice.name"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [CLOCK, impossible]}, "tools[1].input_schema"),
+    ):
+        with pytest.raises(anthropic.BadRequestError) as refusal:
+            ask(client, hearth.models[0], **fields)
+        body: Any = refusal.value.body
+        assert body["error"]["param"] == param
 
 
 def test_tools_count_unless_they_are_not_to_be_used(client: Anthropic) -> None:

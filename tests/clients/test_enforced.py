@@ -80,14 +80,11 @@ def test_a_named_call_is_of_that_tool(client: OpenAI, model: str) -> None:
 def test_strict_arguments_are_kept_when_the_model_may_choose(client: OpenAI, hearth: Hearth) -> None:
     """A bias makes a random model call; what it then says is bound."""
     [marker] = hearth.server.backend.tokenizer(hearth.server.catalog.find(QWEN)).encode("<tool_call>")
-    calls = 0
-    for seed in range(6):
-        bias = {str(marker): 9}
-        (choice,) = chat(client, tools=[WEATHER], logit_bias=bias, seed=seed, max_tokens=400).choices
-        for call in choice.message.tool_calls or ():
-            jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
-            calls += 1
-    assert calls > 0
+    choices = chat(client, tools=[WEATHER], logit_bias={str(marker): 9}, seed=0, n=6, max_tokens=400).choices
+    calls = [call for choice in choices for call in choice.message.tool_calls or ()]
+    assert calls
+    for call in calls:
+        jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
 
 
 def test_a_strict_schema_that_cannot_be_enforced_is_refused(client: OpenAI) -> None:
@@ -98,6 +95,26 @@ def test_a_strict_schema_that_cannot_be_enforced_is_refused(client: OpenAI) -> N
     assert refused.value.param == "tools[1].function.parameters"
     lenient: Any = {"type": "function", "function": {"name": "f", "parameters": impossible}}
     chat(client, tools=[lenient], tool_choice="required", max_tokens=20)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_each_answer_has_calls_and_ids_of_its_own(client: OpenAI, several: bool) -> None:
+    fields: Any = {"tools": [WEATHER], "tool_choice": "required", "n": 3, "parallel_tool_calls": several}
+    plain = [choice.message.tool_calls or () for choice in chat(client, **fields).choices]
+    assert len({*(call.function.arguments for calls in plain for call in calls)}) > 1
+    ids: list[dict[int, str]] = [{}, {}, {}]
+    written: list[dict[int, str]] = [{}, {}, {}]
+    for chunk in chat(client, **fields, stream=True):
+        for choice in chunk.choices:
+            for piece in choice.delta.tool_calls or ():
+                if piece.id:
+                    assert piece.index not in ids[choice.index] and piece.function.name
+                    ids[choice.index][piece.index] = piece.id
+                said = written[choice.index].get(piece.index, "")
+                written[choice.index][piece.index] = said + (piece.function.arguments or "")
+    assert [[*own.values()] for own in written] == [[call.function.arguments for call in calls] for calls in plain]
+    for named in ([call.id for calls in plain for call in calls], [one for own in ids for one in own.values()]):
+        assert len({*named}) == len(named) >= 3 and all(one.startswith("call_") for one in named)
 
 
 FORMS: Any = {

@@ -1,7 +1,8 @@
 """The engine's limit: mlx-lm's BatchGenerator in a plain loop, greedy, detokenizing every token. No server.
 
-Reads a JSON line `{"conversations": [[message, …], …], "max_tokens": n}` and answers with one, until its input ends;
-between two lines it only waits. All prompts go in at once. Rendering and tokenizing are outside of the time.
+Reads a JSON line `{"conversations": [{"messages": […], "tools": […]}, …], "max_tokens": n}` and answers with one, until
+its input ends; between two lines it only waits. All prompts go in at once. Rendering and tokenizing are outside of the
+time.
 
     python tools/bench/bare_loop.py MODEL_FOLDER
 """
@@ -24,9 +25,11 @@ class Bare:
         self._generate: Any = importlib.import_module("mlx_lm.generate")
         self._model, self._tokenizer = mlx_lm.load(folder)
 
-    def answer(self, conversations: list[list[dict[str, str]]], max_tokens: int) -> dict[str, Any]:
+    def answer(self, conversations: list[dict[str, Any]], max_tokens: int) -> dict[str, Any]:
         render = self._tokenizer.apply_chat_template
-        prompts = [render(messages, add_generation_prompt=True) for messages in conversations]
+        prompts = [
+            render(asked["messages"], tools=asked["tools"], add_generation_prompt=True) for asked in conversations
+        ]
         stop_tokens = [[token] for token in self._tokenizer.eos_token_ids]
         started, cpu_started = time.perf_counter(), time.process_time()
         generator = self._generate.BatchGenerator(self._model, max_tokens=max_tokens, stop_tokens=stop_tokens)

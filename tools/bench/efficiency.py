@@ -25,7 +25,7 @@ from typing import Any
 
 from quiet import Others, wait_for_quiet
 
-from webapp.bench import Client, Level, Message, Prompts, concurrencies, cpu_seconds, measure
+from webapp.bench import Client, Conversation, Level, Prompts, concurrencies, cpu_seconds, measure
 
 TOOLS = Path(__file__).resolve().parent.parent
 READY = "Hearth is ready at "
@@ -66,9 +66,11 @@ class BareLoop:
         self.pid = process.pid
         self._read()
 
-    def answer(self, conversations: list[list[Message]], max_tokens: int) -> dict[str, Any]:
+    def answer(self, conversations: list[Conversation], max_tokens: int) -> dict[str, Any]:
+        """Greedy and free, whatever the server is asked beside the messages; tools are part of the prompt."""
         assert self._process.stdin
-        self._process.stdin.write(json.dumps({"conversations": conversations, "max_tokens": max_tokens}) + "\n")
+        asked = [{"messages": each.turns[0], "tools": each.fields.get("tools")} for each in conversations]
+        self._process.stdin.write(json.dumps({"conversations": asked, "max_tokens": max_tokens}) + "\n")
         self._process.stdin.flush()
         return self._read()
 
@@ -90,7 +92,7 @@ class Bench:
 
     def pair(self, prompts: Prompts, concurrency: int, server_first: bool) -> Pair:
         """Both sides on the same new prompts."""
-        conversations = [prompts.questions()[0] for _ in range(concurrency)]
+        conversations = [prompts.conversation() for _ in range(concurrency)]
         own = (self.server_pid, self.bare.pid)
         wait_for_quiet(own, QUIET_CORES, self.patience_seconds)
         others = Others(own)
@@ -122,10 +124,10 @@ class Bench:
             others_cores=others_cores,
         )
 
-    def _serve(self, conversations: list[list[Message]]) -> Level:
-        return measure(self.client, [[[messages]] for messages in conversations], self.server_pid)
+    def _serve(self, conversations: list[Conversation]) -> Level:
+        return measure(self.client, [[each] for each in conversations], self.server_pid)
 
-    def _loop(self, conversations: list[list[Message]]) -> tuple[dict[str, Any], float]:
+    def _loop(self, conversations: list[Conversation]) -> tuple[dict[str, Any], float]:
         """The bare loop's answer, and the cores that the idle server took meanwhile."""
         started, before = time.perf_counter(), cpu_seconds(self.server_pid) or 0.0
         answer = self.bare.answer(conversations, self.max_tokens)
@@ -173,7 +175,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> list[Pair]:
     ):
         client = Client(url, f"bench/{arguments.size}", arguments.max_tokens)
         bench = Bench(client, pid, BareLoop(process), arguments.max_tokens, arguments.patience)
-        prompts = Prompts(arguments.prompt, salt=arguments.seed)
+        prompts = Prompts(arguments.prompt, arguments.seed, arguments.max_tokens)
         numbers = concurrencies(arguments.concurrency)
         for number in numbers:
             bench.pair(prompts, number, server_first=True)  # warms up both
@@ -226,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the server with the bare BatchGenerator loop.")
     parser.add_argument("--architecture", default="qwen3")
     parser.add_argument("--size", default="small")
-    parser.add_argument("--prompt", default="short", choices=("short", "long"))
+    parser.add_argument("--prompt", default="short", choices=("short", "long", "mixed"))
     parser.add_argument("--concurrency", default="1,4,16")
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--repetitions", type=int, default=5)

@@ -168,7 +168,7 @@ class ToolOffer(Block):
     eager_input_streaming: bool | None = None
 
     def to_tool(self) -> Tool:
-        return Tool(self.name, self.description, self.input_schema, bool(self.strict))
+        return Tool(self.name, self.description, self.input_schema, bool(self.strict), "input_schema")
 
 
 class Choice(Wire):

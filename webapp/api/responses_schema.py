@@ -122,7 +122,7 @@ class FunctionTool(Wire):
 
     def to_tool(self) -> Tool:
         given = {} if self.parameters is None else {"parameters": self.parameters}
-        return Tool(self.name, self.description, strict=bool(self.strict), **given)
+        return Tool(self.name, self.description, strict=bool(self.strict), schema_name="parameters", **given)
 
 
 class NamedFunction(Wire):

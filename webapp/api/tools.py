@@ -54,7 +54,7 @@ class ToolBody(Wire):
 
     def to_tool(self) -> Tool:
         function = self.function
-        given = {} if function.parameters is None else {"parameters": function.parameters}
+        given: dict[str, Any] = {} if function.parameters is None else {"parameters": function.parameters}
         return Tool(function.name, function.description, strict=bool(function.strict), **given)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -47,11 +49,23 @@ class Parsed:
             arguments = json.loads(arguments)
         if not isinstance(arguments, dict):
             raise ValueError("arguments are an object")
-        written = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        written = json.dumps(_finite(arguments), ensure_ascii=False, allow_nan=False)
         (call["name"] + written).encode()  # half of a surrogate pair is no text
         given = call.get("id")
         fits = isinstance(given, str) and given.isascii() and 0 < len(given) <= LONGEST_ID
         return cls(call["name"], written, given if fits else None)
+
+
+def _finite(value: object) -> object:
+    """JSON may write numbers that no float holds; read, they are infinite, which is no JSON."""
+    match value:
+        case float() if math.isinf(value):
+            return math.copysign(sys.float_info.max, value)
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list():
+            return [_finite(each) for each in value]
+    return value
 
 
 class CallReader:

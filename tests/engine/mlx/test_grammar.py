@@ -16,7 +16,8 @@ import pytest
 from tests.conftest import LLAMA, QWEN
 from tests.engine.mlx.conftest import advance, answer, sequence
 from webapp.engine.backend import Backend
-from webapp.engine.mlx.grammar import EVERYTHING, WORD_BITS, Matched
+from webapp.engine.mlx.bitmask import EVERYTHING, nothing
+from webapp.engine.mlx.grammar import Matched
 from webapp.engine.mlx.rows import allowed
 from webapp.engine.mlx.runner import MlxRunner
 from webapp.engine.mlx.tokenizer import Tokenizer
@@ -152,7 +153,7 @@ def test_what_cannot_be_enforced_is_refused_by_name(
 
 
 def bits(constraint: Matched, vocabulary: int) -> set[int]:
-    words = np.zeros(-(-vocabulary // WORD_BITS), dtype=np.int32)
+    words = nothing(vocabulary)
     constraint.fill(words)
     return set(np.flatnonzero(np.array(allowed(mx.array(words[None]), vocabulary))[0]).tolist())
 

@@ -6,6 +6,8 @@ Made on the request's thread, where a grammar that cannot be enforced is refused
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,13 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 from llguidance.numpy import fill_next_token_bitmask
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from numpy.typing import NDArray
 
-from webapp.engine.mlx import call_grammar
+from webapp.engine.mlx.bitmask import EVERYTHING, WORD_BITS, Words, allow, forbid
+from webapp.engine.mlx.calls.grammar import Writing, calls, one_call
+from webapp.engine.mlx.calls.lark import WHITE_SPACE, json_value, pattern
+from webapp.engine.mlx.calls.marker import Marker
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar
-
-WORD_BITS = 32
-EVERYTHING = -1
 
 
 class Grammars:
@@ -28,11 +29,12 @@ class Grammars:
 
     def __init__(self, wrapper: TokenizerWrapper):
         self._wrapper = wrapper
-        self._family = wrapper.tool_parser.__module__.rpartition(".")[2] if wrapper.has_tool_calling else ""
-        self._call_start, self._call_end = wrapper.tool_call_start or "", wrapper.tool_call_end or ""
+        family = wrapper.tool_parser.__module__.rpartition(".")[2] if wrapper.has_tool_calling else ""
         self._tokens = from_tokenizer(wrapper._tokenizer, eos_token=sorted(wrapper.eos_token_ids))
-        self._think_start = wrapper.think_start_id if wrapper.has_thinking else None
-        self._think_end = tuple(wrapper.think_end_tokens or ()) if wrapper.has_thinking else ()
+        added = wrapper._tokenizer.get_added_vocab().items()
+        own = {text: token for text, token in added if self._tokens.is_special_token(token)}
+        self._writing = Writing(family, wrapper.tool_call_start or "", wrapper.tool_call_end or "", own)
+        self._thoughts = Thoughts(tuple(wrapper.think_start_tokens or ()), tuple(wrapper.think_end_tokens or ()))
 
     def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Raises UnsupportedParameter naming what cannot be enforced, or InvalidRequest for what is no grammar."""
@@ -50,25 +52,24 @@ class Grammars:
         return self._bound(matcher, in_reasoning, may_think)
 
     def _bound(self, matcher: LLMatcher, in_reasoning: bool, may_think: bool) -> Constraint:
-        think_start = self._think_start if may_think and not in_reasoning else None
-        return Constraint(matcher, self._tokens, think_start, self._think_end, in_reasoning)
+        start = self._thoughts.start if may_think and not in_reasoning else ()
+        return Constraint(matcher, self._tokens, Thoughts(start, self._thoughts.end), in_reasoning)
 
     def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
         """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
         if request.tool_choice.mode == "required":
             return self._bound(self._matcher(self._calls(request)), in_reasoning, may_think)
-        tools, end = request.offered_tools, self._terminal(self._call_end)
-        trigger = self._ids(self._call_start)
-        if len(trigger) != 1:
-            raise UnsupportedParameter("This model's calls cannot be told from its text in time.", "tools")
-        return CallGuard(self._matcher(call_grammar.one_call(self._family, tools, end)), self._tokens, trigger[0])
+        guarded = self._matcher(one_call(self._writing, request.offered_tools))
+        return CallGuard(guarded, self._tokens, self._marker, self._thoughts, in_reasoning)
 
     def _calls(self, request: GenerationRequest, instead: str = "") -> str:
         """The grammar of an answer that is calls, or what `instead` names."""
-        start, end = (self._terminal(marker) for marker in (self._call_start, self._call_end))
-        several, only = request.parallel_tool_calls, request.tool_choice.name
-        source = call_grammar.calls(self._family, request.offered_tools, only, several, start, end)
+        source = calls(self._writing, request.offered_tools, request.tool_choice.name, request.parallel_tool_calls)
         return source.replace("start: ", f"start: {instead}", 1)
+
+    @cached_property
+    def _marker(self) -> Marker:
+        return Marker(self._writing.start, self._tokens)
 
     def spell(self, token: int) -> bytes:
         return bytes(self._tokens.decode_bytes([token]))
@@ -80,20 +81,12 @@ class Grammars:
             raise UnsupportedParameter(f"Calls of these tools cannot be enforced: {reason}.", "tools")
         return matcher
 
-    def _ids(self, marker: str) -> list[int]:
-        return list(self._wrapper.encode(marker, add_special_tokens=False)) if marker else []
-
-    def _terminal(self, marker: str) -> str:
-        """A marker in a Lark grammar: a token of its own, or text."""
-        ids = self._ids(marker)
-        return f"<[{ids[0]}]>" if len(ids) == 1 else json.dumps(marker) if marker else ""
-
 
 def _source(grammar: Grammar) -> str:
     try:
         match grammar.kind:
             case "JSON schema":
-                bounded: Any = {"whitespace_pattern": call_grammar.WHITE_SPACE}
+                bounded: Any = {"whitespace_pattern": WHITE_SPACE}
                 return str(LLMatcher.grammar_from_json_schema(grammar.text, overrides=bounded))
             case "regex":
                 return str(LLMatcher.grammar_from_regex(grammar.text))
@@ -107,12 +100,19 @@ def _rule(grammar: Grammar) -> str:
     """What stands behind the name of a rule, for a grammar that has been found valid."""
     match grammar.kind:
         case "JSON schema":
-            bounded = {**json.loads(grammar.text), "x-guidance": {"whitespace_pattern": call_grammar.WHITE_SPACE}}
-            return f"%json {json.dumps(bounded)}"
+            return json_value(json.loads(grammar.text))
         case "regex":
-            return "/" + grammar.text.replace("/", r"\/").replace("\n", r"\n") + "/"
+            return pattern(grammar.text)
         case "grammar":
             raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", grammar.param)
+
+
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """The tokens between which a model thinks; none for one that does not."""
+
+    start: tuple[int, ...]
+    end: tuple[int, ...]
 
 
 class Matched:
@@ -131,75 +131,96 @@ class Matched:
     def consume(self, token: int) -> None:
         """The token that was sampled last. After its end a batch still samples once: that one does not count."""
         if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
-            self.broken = self._matcher.get_error() or "a token outside of the grammar was sampled"
+            # Only what it is: the lines below hold the answer.
+            self.broken = self._matcher.get_error().partition("\n")[0] or "a token outside of the grammar was sampled"
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def fill(self, words: Words) -> None:
         """Set the bit of each token that may come next. Words beyond the tokenizer's vocabulary stay zero."""
         if self.broken:
             words[:] = EVERYTHING
             return
         fill_next_token_bitmask(self._matcher, self._words, 0)
+        if self._matcher.is_error():
+            self.broken = "the grammar became too complex"
         known = min(len(words), self._words.shape[1])
         words[:known] = self._words[0, :known]
 
 
 class Constraint(Matched):
-    """Free while the model thinks, then bound to the end."""
+    """Free while the model thinks, then bound to the end. Where thoughts have a start it may begin to think first."""
 
     def __init__(
         self,
         matcher: LLMatcher,
         tokens: LLTokenizer,
-        think_start: int | None,
-        think_end: tuple[int, ...],
+        thoughts: Thoughts,
         in_reasoning: bool,
     ):
         super().__init__(matcher, tokens)
-        self._think_start = think_start
-        self._think_end = think_end
+        self._start = thoughts.start  # what is yet to come of it
+        self._begun = False
+        self._end = thoughts.end
         self._thinking = in_reasoning
         self._latest: tuple[int, ...] = ()
 
     def consume(self, token: int) -> None:
         if self._thinking:
-            self._latest = (*self._latest, token)[-len(self._think_end) :]
-            self._thinking = self._latest != self._think_end
-        elif token == self._think_start:
-            self._thinking, self._think_start = True, None
+            self._latest = (*self._latest, token)[-len(self._end) :]
+            self._thinking = self._latest != self._end
+        elif self._start and token == self._start[0]:
+            self._start, self._begun = self._start[1:], True
+            self._thinking = not self._start
         else:
-            self._think_start = None
+            self._start = ()
             super().consume(token)
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def fill(self, words: Words) -> None:
         if self._thinking:
             words[:] = EVERYTHING
             for token in self._ends:  # a thought is not an answer
-                words.view(np.uint32)[token // WORD_BITS] &= ~np.uint32(1 << token % WORD_BITS)
+                forbid(words, token)
             return
-        super().fill(words)
-        if self._think_start is not None:
-            words.view(np.uint32)[self._think_start // WORD_BITS] |= np.uint32(1 << self._think_start % WORD_BITS)
+        if self._start and self._begun:
+            words[:] = 0
+        else:
+            super().fill(words)
+        for token in self._start[:1]:
+            allow(words, token)
 
 
 class CallGuard(Matched):
-    """Free, but bound from each `trigger` to the end of the call that it begins."""
+    """Free, but bound from each `marker` to the end of the calls that it begins. A thought of calling is no call."""
 
-    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, trigger: int):
+    def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, marker: Marker, thoughts: Thoughts, in_reasoning: bool):
         super().__init__(matcher, tokens)
-        self._trigger = trigger
+        self._marker = marker
+        self._thoughts = thoughts
+        self._thinking = in_reasoning
+        self._latest: tuple[int, ...] = ()
+        self._tail = b""
         self._bound = False
 
     def consume(self, token: int) -> None:
         if not self._bound:
-            self._bound = token == self._trigger
+            self._free(token)
             return
         super().consume(token)
         if self._matcher.is_stopped() and not self.broken:
             self._matcher.reset()
-            self._bound = False
+            self._latest, self._tail, self._bound = (), b"", False
 
-    def fill(self, words: NDArray[np.int32]) -> None:
+    def _free(self, token: int) -> None:
+        border = self._thoughts.end if self._thinking else self._thoughts.start
+        self._latest = (*self._latest, token)[-len(border) :]
+        if border and self._latest == border:
+            self._thinking, self._latest, self._tail = not self._thinking, (), b""
+        elif not self._thinking:
+            self._tail, self._bound = self._marker.follow(self._tail, token)
+
+    def fill(self, words: Words) -> None:
         if self._bound:
             super().fill(words)
-        else:
-            words[:] = EVERYTHING
+            return
+        words[:] = EVERYTHING
+        if not self._thinking:
+            self._marker.forbid(self._tail, words)

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mlx_lm.generate import TextStateMachine
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
+from webapp.engine.mlx.calls.schemas import as_read
 from webapp.engine.mlx.config import eos_ids, read_config
 from webapp.engine.mlx.deadline import within
 from webapp.engine.mlx.grammar import Grammars, Matched
@@ -250,7 +252,8 @@ class Tokenizer:
 
         Some of mlx-lm's regular expressions (0.32) take minutes over words that a model repeats for ever.
         """
-        wrapper, offered = self._wrapper, [_as_offer(tool) for tool in tools]
+        wrapper = self._wrapper
+        offered = [_as_offer(replace(tool, parameters=as_read(tool.parameters))) for tool in tools]
 
         def parse(written: str) -> object:
             return within(PARSE_SECONDS, lambda: wrapper.tool_parser(written, offered))
