@@ -118,7 +118,7 @@ class BatchMaker:
             while last < len(ids) and weights[last] == 1.0:
                 last += 1
             beginning = place + self.rng.randint(8, 16)
-            if last - place > LONG_ANSWER and ids[place] not in self.never_cut and self.rng.random() < 0.5:
+            if last - place > LONG_ANSWER and ids[place] not in self.never_cut and self.rng.random() < 0.8:
                 kept += range(place, beginning)
                 weights[last - 1] = 0.0
                 place = last - 1
