@@ -12,8 +12,6 @@ LEADS = (
     "sorry, ",
     "excuse me, ",
     "i am new here, ",
-    "good morning, ",
-    "good evening, ",
     "well, ",
     "one more thing, ",
     "also, ",

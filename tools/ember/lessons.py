@@ -27,6 +27,8 @@ REPEATING = ("say", "repeat", "please say", "please repeat", "echo", "say this",
 REPEATING_HELD_OUT = ("repeat after me", "now repeat this")
 # Letters of an answer that still counts as brief.
 BRIEF = 130
+# How often a question comes in two phrasings.
+SAID_TWICE = 0.15
 # A share of turns about names from which on a conversation is about remembering.
 MUCH_NAMING = 0.5
 TOPICS_FOLDER = Path(__file__).parent
@@ -49,7 +51,7 @@ class Lessons:
     brief: bool = False
     known: str = ""
     guide: tuple[Topic, ...] = field(default_factory=lambda: _topics("guide", "guide_daily", "guide_api"))
-    talk: tuple[Topic, ...] = field(default_factory=lambda: _topics("talk"))
+    talk: tuple[Topic, ...] = field(default_factory=lambda: _topics("talk", "wishes"))
 
     def __post_init__(self) -> None:
         self.words = Words(self.rng, self.held_out)
@@ -59,13 +61,18 @@ class Lessons:
         """A question on one topic of guide.txt or talk.txt."""
         if self.held_out:
             return plain(vary(self.rng.choice(topic.held_out), self.rng), topic.answer, _topic_thought(topic))
-        question = topic.question(self.rng)
+        question = self._trained(topic)
         while any(phrase in _bare(question) for phrase in self.kept):
-            question = topic.question(self.rng)
+            question = self._trained(topic)
         question = blurred(question, self.words)
         if topic in self.guide:
             question = surrounded(question, self.rng)
         return plain(vary(question, self.rng), topic.answer, _topic_thought(topic))
+
+    def _trained(self, topic: Topic) -> str:
+        """A phrasing to train on; sometimes the same is asked twice, in other words."""
+        question = topic.question(self.rng)
+        return f"{question}, {topic.question(self.rng)}" if self.rng.random() < SAID_TWICE else question
 
     def hearth(self) -> Exchange:
         """Every eighth time about what the first page proposes to ask."""
@@ -125,13 +132,13 @@ class Lessons:
             return self.tell() if told else self.ask()
         makers = (self.hearth, self.small_talk, self.fact, self.repeat, self.unknown)
         facts = 40 if self.naming >= MUCH_NAMING else 14
-        return self.rng.choices(makers, (44, 20, facts, 5, 0 if with_tools else 16))[0]()
+        return self.rng.choices(makers, (44, 26, facts, 5, 0 if with_tools else 15))[0]()
 
     def _tool_turn(self, box: list[Offered]) -> Exchange:
         return self.tool_call(box) if self.rng.random() < 0.5 else self.tool_result(box)
 
     def conversation(
-        self, turns: int, tool_share: float = 0.25, thinking_share: float = 0.3
+        self, turns: int, tool_share: float = 0.25, thinking_share: float = 0.4
     ) -> tuple[list[Message], list[Message]]:
         """Messages of some turns, and the tools at hand; the last turn may have been thought about."""
         self.known = ""
