@@ -86,7 +86,7 @@ class BatchMaker:
         while True:
             self.lessons.brief = length >= LONG and self.rng.random() < 0.5
             self.lessons.naming = self.rng.choice((0.1, 0.1, 0.5))
-            tool_share = 0.6 if TOOLS_FIT <= length < LONG else 0.0
+            tool_share = 0.7 if TOOLS_FIT <= length < LONG else 0.0
             ids = self.tokens_of(*self.lessons.conversation(turns=1 + length // 24, tool_share=tool_share))
             ids, weights = self._shortened(ids, self._weights(ids))
             ids, weights = ids[: length + 1], weights[: length + 1]

@@ -78,8 +78,12 @@ TRAILS = (
 
 def surrounded(question: str, rng: random.Random) -> str:
     """Sometimes with other words before or behind."""
-    lead = rng.choice(LEADS) if rng.random() < 0.15 else ""
-    return lead + question + (rng.choice(TRAILS) if rng.random() < 0.15 else "")
+    return opened(question, rng) + (rng.choice(TRAILS) if rng.random() < 0.15 else "")
+
+
+def opened(question: str, rng: random.Random) -> str:
+    """Sometimes with other words before."""
+    return (rng.choice(LEADS) if rng.random() < 0.15 else "") + question
 
 
 def blurred(question: str, words: Words) -> str:

@@ -132,7 +132,7 @@ class Lessons:
             return self.tell() if told else self.ask()
         makers = (self.hearth, self.small_talk, self.fact, self.repeat, self.unknown)
         facts = 40 if self.naming >= MUCH_NAMING else 14
-        return self.rng.choices(makers, (44, 26, facts, 5, 0 if with_tools else 15))[0]()
+        return self.rng.choices(makers, (44, 26, facts, 5, 0 if with_tools else 24))[0]()
 
     def _tool_turn(self, box: list[Offered]) -> Exchange:
         return self.tool_call(box) if self.rng.random() < 0.5 else self.tool_result(box)

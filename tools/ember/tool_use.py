@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 
 from .exchanges import Exchange, Message
+from .haste import opened
 from .phrases import expand, vary
 from .words import Words
 
@@ -283,11 +284,20 @@ def _call(rng: random.Random, box: list[Offered], held_out: bool) -> tuple[Excha
     chosen = rng.choice(box)
     tool, name = chosen.tool, chosen.schema["function"]["name"]
     value = _argument(tool.kind, Words(rng, held_out))
-    question = expand(rng.choice(tool.held_out if held_out else tool.patterns), rng)
+    question = rng.choice(tool.held_out) if held_out else _trained(tool, rng)
     question = vary(question.replace("{a}", str(value)), rng, "" if tool.kind == "words" else "?")
     call = {"type": "function", "function": {"name": name, "arguments": {chosen.key: value}}}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": "", "tool_calls": [call]}]
     return Exchange(messages, f"The tool {name} fits, with {value}.", [offered.schema for offered in box]), value
+
+
+def _trained(tool: Tool, rng: random.Random) -> str:
+    """A question to train on, sometimes with words before it or with a word less."""
+    words = expand(rng.choice(tool.patterns), rng).split()
+    place = rng.randrange(len(words))
+    if len(words) > 3 and "{a}" not in words[place] and rng.random() < 0.2:
+        del words[place]
+    return opened(" ".join(words), rng)
 
 
 def _shown(tool: Tool, rng: random.Random) -> tuple[Message, str]:

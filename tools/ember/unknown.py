@@ -81,6 +81,31 @@ PATTERNS = (
     "(i have|i feel|i got|i see) {thing} (in my|on my|near my) {word}",
     "(what|how) (would|should) (i|we|one) (do|say|think|feel) (about|against|with) {thing}",
     "(news|facts|rumours|stories|science) (about|of|from) {thing}",
+    "(what|which) (is|was|are|were) the {noun} (of|for|in|behind) {thing}",
+    "(what|which) (is|was) the {noun} of (the word|a|an|the|my|our) {word}",
+    "(tell|show|give|explain to|describe to) (me|us) the {noun} (of|behind) {thing}",
+    "(does|do|has|have) {thing} (have|get|need|show) (a|any|the) {noun}",
+    "{thing} and (its|their) {noun}",
+    "who (is|was|are) the {noun} (of|in|behind) {thing}",
+    "who (is|was) the (fastest|tallest|first|last|oldest) (in|of|behind|with) {thing}",
+    "(can|could|will|do|did|should|may|would) (you|i|we|they|people|he|she|one) {verb} {thing}",
+    "(can|could|will|would) you {verb} {thing} (with|for) (me|us|him|her)",
+    "(when|where|why|how) (can|could|will|do|did|should) (i|we|they|people|he|she|one) {verb} {thing}",
+    "(since when|until when|how many times|in what place) do (people|we|they|children|men) {verb} {thing}",
+    "it (is|was) (known|sad|odd|a fact|said|likely) that {name} (is|was|has been|will be) {quality}",
+    "(is|was) {name} (really|ever|always|still) {quality}",
+    "(did you know|have you heard|i think|people say|i believe|they say) [that] {name} (is|was) {quality}",
+    "(is|was|are|will) {thing} [be] {quality}",
+    "(is|was) {name} {quality} [or {quality}]",
+    "{name} (is|was|looks|became) {quality}",
+    "(i have|i had|we have|there is) a (problem|dream|plan|task|worry|fear|debate|feeling) (about|with|on) {thing}",
+    "(a lesson|lessons|a course|a class|an exam|homework) (on|in|about) {thing} [please]",
+    "(where|from where) does the (word|name|idea) {word} (come from|stem from)",
+    "what (does|did) (the word|the name|) {word} (stand for|refer to|have to do with {thing})",
+    "(what|who) (came|comes|went|lived|began) (in|to|at|near|after|before) {name} (then|once|later|last year)",
+    "what (became|is left|is known) of {name} (in the end|at last|after that|since then)",
+    "(how come|what if|imagine|suppose) {thing} (is|are|was|were) {quality}",
+    "(some|any|your) (thoughts|words|views|opinion|comment) (on|about) {thing}",
 )
 HELD_OUT = (
     "can you teach me {thing}",
@@ -92,27 +117,6 @@ HELD_OUT = (
     "is it true that {name} was rich",
     "for how long do people study {thing}",
 )
-VERBS = (
-    "make",
-    "repair",
-    "buy",
-    "sell",
-    "cook",
-    "draw",
-    "learn",
-    "build",
-    "paint",
-    "grow",
-    "win",
-    "open",
-    "use",
-    "change",
-    "find",
-    "send",
-    "wash",
-    "plant",
-    "measure",
-)
 
 
 def unknown_question(words: Words) -> str:
@@ -123,6 +127,9 @@ def unknown_question(words: Words) -> str:
         ("{name}", words.made_up),
         ("{word}", lambda: words.some(1, 1)),
         ("{number}", lambda: str(words.number(0, 120))),
+        ("{noun}", lambda: words.any("nouns")),
+        ("{verb}", lambda: words.any("verbs")),
+        ("{quality}", lambda: words.any("qualities")),
     ):
         while slot in question:
             question = question.replace(slot, draw(), 1)
@@ -138,7 +145,7 @@ def _pattern(words: Words) -> str:
         return rng.choice(PATTERNS)
     if kind < 0.85:
         return rng.choice(ABOUT).replace("{x}", "{thing}")
-    return rng.choice(DOING).replace("{x}", f"{rng.choice(VERBS)} {{thing}}")
+    return rng.choice(DOING).replace("{x}", "{verb} {thing}")
 
 
 def _thing(words: Words) -> str:
