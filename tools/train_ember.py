@@ -41,7 +41,8 @@ SETTINGS = {
 # Shapes are (rows, length): short rows of repeated tokens to learn to copy, then lessons. Single questions fit into 104
 # tokens, tool calls with their results into 240, long conversations into 400.
 REPEATED_SHAPES = ((28, 64),)
-LESSON_SHAPES = ((18, 104), (8, 240), (5, 400))
+LESSON_SHAPES = ((18, 104), (8, 240), (18, 104), (8, 240), (18, 104), (5, 400))
+LONGER_SHAPES = ((18, 104), (8, 240), (5, 400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Course:
     peak_rate: float
     decays: bool
     kept: float = 0.0
+    shapes: tuple[tuple[int, int], ...] = LESSON_SHAPES
 
 
 COURSES = (
@@ -65,7 +67,7 @@ COURSES = (
     Course(0, 2000, 1.8e-3, True),
     Course(0, 1200, 1.2e-3, True, 0.5),
     Course(0, 2300, 1.6e-3, True),
-    Course(0, 1500, 1.2e-3, True),
+    Course(0, 1500, 1.2e-3, True, shapes=LONGER_SHAPES),
 )
 
 
@@ -96,7 +98,7 @@ def main() -> None:
 def _stages(course: Course, scale: float) -> list[Stage]:
     from ember.training import Stage
 
-    steps = ((course.repeated, REPEATED_SHAPES), (course.lessons, LESSON_SHAPES))
+    steps = ((course.repeated, REPEATED_SHAPES), (course.lessons, course.shapes))
     return [Stage(round(count * scale), shapes) for count, shapes in steps]
 
 
