@@ -67,7 +67,7 @@ COURSES = (
     Course(0, 2000, 1.8e-3, True),
     Course(0, 1200, 1.2e-3, True, 0.5),
     Course(0, 2300, 1.6e-3, True),
-    Course(0, 1500, 1.2e-3, True, shapes=LONGER_SHAPES),
+    Course(0, 1500, 1.2e-3, True, 0.5, LONGER_SHAPES),
 )
 
 

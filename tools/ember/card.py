@@ -32,8 +32,9 @@ The weights do not start all at random: four attention heads begin set up to cop
 The courses follow one another, each from the saved weights of the one before. For the stored weights, the lessons
 grew on the way: the first course had whole answers and one tool call in a conversation, and the third has more
 phrasings of tool calls, names and facts than the second. The sixth and seventh have several times as many phrasings of
-everything, questions as people in a hurry type them (`haste.py`), and two phrasings in one question. The fifth course
-saved the mean of its weights and those before. A new run has today's lessons from the start.
+everything and questions as people in a hurry type them (`haste.py`), the seventh also two phrasings in one question and
+more kinds of unknown ones. The fifth and the seventh saved the mean of their weights and those before; that the seventh
+should was chosen by its score below. A new run has today's lessons from the start.
 
 ## How well it answers
 
