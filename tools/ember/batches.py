@@ -86,7 +86,7 @@ class BatchMaker:
         while True:
             self.lessons.brief = length >= LONG and self.rng.random() < 0.5
             self.lessons.naming = self.rng.choice((0.1, 0.1, 0.5))
-            tool_share = 0.6 if TOOLS_FIT <= length < LONG else 0.0
+            tool_share = 0.7 if TOOLS_FIT <= length < LONG else 0.0
             ids = self.tokens_of(*self.lessons.conversation(turns=1 + length // 24, tool_share=tool_share))
             ids, weights = self._shortened(ids, self._weights(ids))
             ids, weights = ids[: length + 1], weights[: length + 1]
@@ -118,7 +118,7 @@ class BatchMaker:
             while last < len(ids) and weights[last] == 1.0:
                 last += 1
             beginning = place + self.rng.randint(8, 16)
-            if last - place > LONG_ANSWER and ids[place] not in self.never_cut and self.rng.random() < 0.5:
+            if last - place > LONG_ANSWER and ids[place] not in self.never_cut and self.rng.random() < 0.8:
                 kept += range(place, beginning)
                 weights[last - 1] = 0.0
                 place = last - 1

