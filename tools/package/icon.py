@@ -51,25 +51,22 @@ def draw(size: int) -> np.ndarray:
     ground, flame = re.findall(r'fill="#([0-9a-f]{6})"', svg)
     radius = float(re.findall(r'rx="([0-9.]+)"', svg)[0])
     fine = size * SAMPLES
-    scale = VIEW / (fine * (1 - 2 * MARGIN))
-    at = (np.arange(fine) + 0.5 - fine * MARGIN) * scale
-    x, y = np.meshgrid(at, at)
-    tile = _inside_tile(x, y, radius)
-    shape = _inside(at, outline(re.findall(r' d="([^"]+)"', svg)[0])) & tile
-    pixels = np.zeros((fine, fine, 4), np.uint8)
-    for mask, colour in ((tile, ground), (shape, flame)):
-        pixels[mask] = [*bytes.fromhex(colour), 255]
-    blocks = pixels.reshape(size, SAMPLES, size, SAMPLES, 4)
-    alpha = blocks[..., 3:].mean(axis=(1, 3))
-    colour = blocks[..., :3].mean(axis=(1, 3))
-    solid = np.divide(colour * 255, alpha, out=np.zeros_like(colour), where=alpha > 0)
-    return np.concatenate([solid, alpha], axis=2).round().astype(np.uint8)
+    at = (np.arange(fine) + 0.5 - fine * MARGIN) * VIEW / (fine * (1 - 2 * MARGIN))
+    in_tile = _inside_tile(at, radius)
+    in_flame = _inside(at, outline(re.findall(r' d="([^"]+)"', svg)[0])) & in_tile
+    tile_share, flame_share = (
+        mask.reshape(size, SAMPLES, size, SAMPLES).mean(axis=(1, 3))[..., None] for mask in (in_tile, in_flame)
+    )
+    of_ground, of_flame = (np.array([*bytes.fromhex(colour)]) for colour in (ground, flame))
+    both = of_ground * (tile_share - flame_share) + of_flame * flame_share
+    solid = np.divide(both, tile_share, out=np.zeros_like(both), where=tile_share > 0)
+    return np.concatenate([solid, tile_share * 255], axis=2).round().astype(np.uint8)
 
 
-def _inside_tile(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+def _inside_tile(at: np.ndarray, radius: float) -> np.ndarray:
     half = VIEW / 2
-    over_x, over_y = (np.maximum(np.abs(side - half) - (half - radius), 0) for side in (x, y))
-    return over_x**2 + over_y**2 <= radius**2
+    over = np.maximum(np.abs(at - half) - (half - radius), 0) ** 2
+    return over[:, None] + over <= radius**2
 
 
 def _inside(at: np.ndarray, points: list[Point]) -> np.ndarray:
