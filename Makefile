@@ -24,7 +24,7 @@ browser:
 	@sh tools/find_browser.sh
 
 test: check browser
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # Malformed requests to every route: minutes, and so not a part of the tests.
 fuzz: install
