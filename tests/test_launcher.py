@@ -20,7 +20,7 @@ import pytest
 from tests.test_instance import says_it_is
 from tests.wsgi.conftest import eventually
 from webapp.instance import Instance, Running
-from webapp.launcher import CannotLaunch, launch, ours
+from webapp.launcher import ours
 from webapp.paths import CannotUse, DataDir
 from webapp.wsgi import WebServer
 
@@ -123,12 +123,15 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         DataDir.at(tmp_path / "file")
 
 
-def test_translocation_is_explained(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys, "executable", "/private/var/folders/x/AppTranslocation/1-2/d/Hearth.app/Contents/MacOS/hearth"
-    )
-    with pytest.raises(CannotLaunch, match="Applications folder"):
-        launch(data, [], browser=False)
+def test_translocation_is_explained(data: DataDir, tmp_path: Path) -> None:
+    program = tmp_path / "AppTranslocation" / "1-2" / "d" / "Hearth.app" / "Contents" / "MacOS" / "python"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(Path(sys.executable).resolve())
+    env = {**os.environ, "HEARTH_NO_BROWSER": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [program, "-m", "webapp", "--data-dir", str(data.root)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Applications folder" in done.stderr
 
 
 def test_without_a_terminal_the_words_stand_on_a_page(tmp_path: Path) -> None:
