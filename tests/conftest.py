@@ -17,6 +17,7 @@ from tiny_models import make_model
 
 if TYPE_CHECKING:
     from webapp.server import Server
+    from webapp.store.database import Database
 
 QWEN = "tests/qwen3-nano"
 LLAMA = "tests/llama-nano"
@@ -62,6 +63,27 @@ def run_server(data_dir: Path, models_dirs: tuple[Path, ...], **overrides: objec
         web.stop(2)
         loop.join(10)
         server.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    from webapp.store.database import Database
+    from webapp.store.schema import MIGRATIONS
+
+    database = Database(tmp_path / "hearth.db", MIGRATIONS)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def exposed(tmp_path: Path, models_dir: Path) -> Iterator[Server]:
+    """One that other machines reach, its engine at rest."""
+    from webapp.paths import DataDir
+    from webapp.server import Options, Server
+
+    server = Server(Options((models_dir,), {"host": "0.0.0.0"}, {}), DataDir.at(tmp_path))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

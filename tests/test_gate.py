@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -11,20 +10,16 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from webapp.app import create_app
-from webapp.paths import DataDir
 from webapp.refusals import wants_json
-from webapp.server import Options, Server
+from webapp.server import Server
 
 OPEN = ("/static/", "/health", "/login", "/sign-in")
 VALUES = {"chat_id": "chat-0001", "message_id": 1, "notice_id": 1, "filename": "app.css"}
 
 
 @pytest.fixture
-def server(tmp_path: Path, models_dir: Path) -> Iterator[Server]:
-    server = Server(Options((models_dir,), {"host": "0.0.0.0"}, {}), DataDir.at(tmp_path))
-    yield server
-    server.chats.close()
-    server.close()
+def server(exposed: Server) -> Server:
+    return exposed
 
 
 @pytest.fixture

@@ -34,13 +34,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "hearth.db", MIGRATIONS)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def keys(database: Database, clock: Clock) -> Iterator[Keys]:
     keys = Keys(KeyStore(database), clock)
     yield keys

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from webapp.responses import KEPT_SECONDS, Responses
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.responses import ResponseStore
-from webapp.store.schema import MIGRATIONS
 
 
 class Clock:
@@ -22,13 +19,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "hearth.db", MIGRATIONS)
-    yield database
-    database.close()
 
 
 @pytest.fixture

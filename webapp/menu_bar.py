@@ -60,10 +60,9 @@ def draw(rumps: Any, data: DataDir) -> None:
     words = rumps.MenuItem("")
 
     def refresh(_: object) -> None:
-        pool = pool_of(data, instance)
-        if pool is None:
+        if not instance.held():
             rumps.quit_application()
-        else:
+        elif pool := pool_of(data, instance):
             words.title = summary(pool)
 
     def open_hearth(_: object) -> None:

@@ -13,17 +13,9 @@ import pytest
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, ConfigDict, Field
 
+from tests.clients.test_tools import QUESTION, WEATHER
 from tests.conftest import QWEN, Hearth
 
-QUESTION: Any = [{"role": "user", "content": "What is the weather in Velmora?"}]
-WEATHER: Any = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the weather in a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
 TEXTS = ["The river", "A letter"]
 
 

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from webapp.app import create_app
-from webapp.paths import DataDir
-from webapp.server import Options, Server
+from webapp.server import Server
 
 
 @pytest.fixture
-def server(tmp_path: Path, models_dir: Path) -> Iterator[Server]:
-    """One that other machines reach."""
-    server = Server(Options((models_dir,), {"host": "0.0.0.0"}, {}), DataDir.at(tmp_path))
-    yield server
-    server.chats.close()
-    server.close()
-
-
-@pytest.fixture
-def client(server: Server) -> FlaskClient:
-    return create_app(server).test_client()
+def server(exposed: Server) -> Server:
+    return exposed
 
 
 @pytest.fixture
