@@ -20,9 +20,9 @@ GB = 10**9
 @pytest.mark.parametrize(
     ("states", "running", "said"),
     [
-        ({}, 0, "0 models, 1.5 of 8.0 GB"),
-        ({"org/qwen": "loaded", "org/other": "ready"}, 0, "qwen, 1.5 of 8.0 GB"),
-        ({"org/qwen": "loaded", "ember": "draining"}, 2, "2 models, 1.5 of 8.0 GB, 2 answering"),
+        ({}, 0, "0 models, 1.5 GB of 8.0 GB"),
+        ({"org/qwen": "loaded", "org/other": "ready"}, 0, "qwen, 1.5 GB of 8.0 GB"),
+        ({"org/qwen": "loaded", "ember": "draining"}, 2, "2 models, 1.5 GB of 8.0 GB, 2 answering"),
     ],
 )
 def test_the_pool_in_a_line(states: dict[str, str], running: int, said: str) -> None:

@@ -275,5 +275,6 @@ def test_the_small_commands(models_dir: Path, tmp_path: Path) -> None:
     assert hearth("version").stdout.startswith("hearth ")
     listed = json.loads(hearth("list", "--json", "--models-dir", str(models_dir), HF_HUB_CACHE=str(tmp_path)).stdout)
     assert QWEN in [model["id"] for model in listed["models"]]
+    assert " MB  bundled" in hearth("list").stdout
     assert hearth("stop", "--data-dir", str(tmp_path)).stdout == "Hearth is not running.\n"
     assert hearth("bogus").returncode == 2

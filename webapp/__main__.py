@@ -17,10 +17,10 @@ from webapp import __version__, menu_bar, paths
 from webapp.instance import STARTING_SECONDS, Instance, Running
 from webapp.launcher import CannotLaunch, launch, program, tell, visit
 from webapp.settings import option_name, table
+from webapp.sizes import size
 from webapp.tickets import Tickets
 
 STOP_PATIENCE_SECONDS = 20.0
-GB = 1e9
 OFF = ("", "0", "false", "no", "off")
 
 
@@ -221,10 +221,10 @@ def status(args: argparse.Namespace) -> int:
         return 0
     print(f"Hearth {engine.get('version')} at {running.url}, process {running.pid}")
     print(f"engine   {engine.get('status')} on {engine.get('device')}, {engine.get('blas')}")
-    print(f"memory   {float(pool['used_bytes']) / GB:.1f} of {float(pool['limit_bytes']) / GB:.1f} GB")
+    print(f"memory   {size(pool['used_bytes'])} of {size(pool['limit_bytes'])}")
     print(f"requests {pool['running']} running, {pool['waiting']} waiting, {pool['tokens_per_second']:.1f} tokens/s")
     for model in pool["models"]:
-        print(f"model    {model['id']}: {model['state']}, {model['weights_bytes'] / GB:.2f} GB")
+        print(f"model    {model['id']}: {model['state']}, {size(model['weights_bytes'])}")
     return 0
 
 
@@ -272,7 +272,7 @@ def list_models(args: argparse.Namespace) -> int:
         print(json.dumps({"models": rows}))
         return 0
     for model in models:
-        print(f"{model.id:48} {model.weights_bytes / GB:8.2f} GB  {'bundled' if model.bundled else model.path}")
+        print(f"{model.id:48} {size(model.weights_bytes):>11}  {'bundled' if model.bundled else model.path}")
     return 0
 
 

@@ -19,13 +19,13 @@ from urllib.error import URLError
 from webapp.instance import Instance
 from webapp.launcher import ANSWER_SECONDS, open_page, ours, program, visit
 from webapp.paths import DataDir
+from webapp.sizes import size
 from webapp.tickets import Tickets
 
 TITLE = "🔥"
 REFRESH_SECONDS = 5
 STOP_SECONDS = 20.0
 IN_MEMORY = ("loaded", "draining")
-GB = 1e9
 
 
 def is_possible() -> bool:
@@ -100,8 +100,7 @@ def pool_of(data: DataDir, instance: Instance) -> Mapping[str, Any] | None:
 
 def summary(pool: Mapping[str, Any]) -> str:
     """The pool in a line, as narrow as a menu is."""
-    used, limit = pool["used_bytes"] / GB, pool["limit_bytes"] / GB
     names = [model["id"].rpartition("/")[2] for model in pool["models"] if model["state"] in IN_MEMORY]
     models = names[0] if len(names) == 1 else f"{len(names)} models"
     answers = f", {pool['running']} answering" if pool["running"] else ""
-    return f"{models}, {used:.1f} of {limit:.1f} GB{answers}"
+    return f"{models}, {size(pool['used_bytes'])} of {size(pool['limit_bytes'])}{answers}"

@@ -27,6 +27,7 @@ from webapp.generation import GenerationRequest, Message
 from webapp.instance import Instance
 from webapp.server import Options, Server
 from webapp.settings import Settings
+from webapp.sizes import size
 from webapp.stream import collect
 
 LOAD_SECONDS = 60.0
@@ -141,8 +142,8 @@ def disk(data: paths.DataDir) -> str:
         probe.write(b"Hearth")
     free = shutil.disk_usage(data.root).free
     if free < FREE_BYTES:
-        raise Failed(f"{free / 1e9:.1f} GB free in {data.root}; Hearth needs {FREE_BYTES / 1e9:.1f} GB.")
-    return f"{free / 1e9:.0f} GB free in {data.root}"
+        raise Failed(f"{size(free)} free in {data.root}; Hearth needs {size(FREE_BYTES)}.")
+    return f"{size(free)} free in {data.root}"
 
 
 def port(data: paths.DataDir) -> str:

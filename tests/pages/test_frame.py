@@ -64,14 +64,6 @@ def test_models_are_listed_with_state_size_and_context(client: FlaskClient) -> N
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"),
-    [(0, "0 kB"), (12_000, "12 kB"), (6_300_000, "6.3 MB"), (99_000_000, "99.0 MB"), (2_260_000_000, "2.3 GB")],
-)
-def test_sizes(amount: int, said: str) -> None:
-    assert words.size(amount) == said
-
-
-@pytest.mark.parametrize(
     ("then", "said"),
     [
         ((2026, 3, 12), "Today"),

@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
 from webapp.engine.limits import PoolLimits
-from webapp.engine.memory import size
 from webapp.engine.resident import FIRST_TO_GO, Resident
 from webapp.engine.runner import Runner
 from webapp.engine.sequence import Sequence
 from webapp.errors import OutOfMemory
+from webapp.sizes import size
 
 RETRY_AFTER_SECONDS = 5
 EVICTED = "was evicted"

@@ -18,7 +18,6 @@ from typing import TypeVar, cast
 from webapp.engine.budget import NoRoom
 from webapp.engine.commands import Cancel, Command, Configure, Load, Stop, Submit, Unload
 from webapp.engine.limits import Limits
-from webapp.engine.memory import size
 from webapp.engine.pool import Pool, requests
 from webapp.engine.publisher import Publisher
 from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled, Runner
@@ -28,6 +27,7 @@ from webapp.engine.snapshot import Health, Snapshot
 from webapp.engine.timeouts import overdue
 from webapp.errors import EngineFailed, EngineStopped, HearthError, OutOfMemory, QueueFull
 from webapp.generation import Canceller, FinishReason, InstalledModel
+from webapp.sizes import size
 
 log = logging.getLogger(__name__)
 

@@ -35,11 +35,3 @@ def _all_but_reserve(total_bytes: int) -> int:
     """Less a quarter, at least 4 and at most 8 GiB; never less than half."""
     reserve = min(max(total_bytes // 4, 4 * GIB), 8 * GIB)
     return max(total_bytes - reserve, total_bytes // 2)
-
-
-def size(amount_bytes: float) -> str:
-    """For people: gigabytes with one decimal, and smaller units before anything would read 0.0."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if amount_bytes >= scale / 10:
-            return f"{amount_bytes / scale:,.1f} {unit}"
-    return f"{amount_bytes / 1e3:.0f} kB"

@@ -13,13 +13,13 @@ from math import isfinite
 
 from webapp.engine.budget import Budget, NoRoom
 from webapp.engine.limits import PoolLimits
-from webapp.engine.memory import size
 from webapp.engine.resident import Resident, idle_limit
 from webapp.engine.runner import Loader, Runner
 from webapp.engine.sequence import Sequence
 from webapp.engine.snapshot import ModelSnapshot
 from webapp.errors import Conflict, EngineStopped, HearthError, ModelLoadFailed
 from webapp.generation import InstalledModel
+from webapp.sizes import size
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from webapp.engine.memory import size
+from webapp.sizes import size
 
 
 def count(number: int) -> str:
