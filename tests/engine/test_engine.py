@@ -74,6 +74,15 @@ def test_a_broken_batch_is_rebuilt_and_the_engine_goes_on(bench: Bench) -> None:
     assert tokens(later) == [21, 22, 23]
 
 
+def test_who_ends_in_the_step_that_breaks_is_told_too(bench: Bench) -> None:
+    ending, poison = bench.submit(20, max_tokens=2), bench.submit(11, max_tokens=50)
+    bench.run()
+    assert isinstance(failure(ending), EngineFailed)
+    assert isinstance(failure(poison), EngineFailed)
+    assert bench.engine.snapshot.requests == ()
+    assert bench.engine.snapshot.models[0].leases == 0
+
+
 def test_a_cold_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:
     sequences = [bench.submit(20 + i) for i in range(3)]
     bench.run(1)

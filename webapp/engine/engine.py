@@ -214,13 +214,12 @@ class Engine:
         """What happened, and what is still to come, in words."""
         self._limits = limits
         effects = self._pool.configure(limits.pool)
-        waiting = sum(sequence.state == "waiting" for sequence in self._live.values())
         over_bytes = self._pool.budget.used_bytes - self._pool.budget.limit_bytes
         if over_bytes > 0:
-            running = len(self._live) - waiting
+            running = sum(len(runner.sequences()) for _, runner in self._pool.runners())
             cause = f"waiting for {requests(running)}" if running else "which pinned models hold"
             effects.append(f"Over the limit by {size(over_bytes)}, {cause}.")
-        if waiting:
+        if waiting := self._scheduler.waiting:
             effects.append(f"Waiting: {requests(waiting)}.")
         return effects
 
@@ -302,11 +301,11 @@ class Engine:
 
     def _attempt(self, runner: Runner, work: Callable[[], T]) -> T | None:
         """Do something to a batch; if that breaks it, rebuild it, and everyone in it is told."""
+        broken = runner.sequences()  # before: who ends in a step that breaks is not in the batch afterwards
         try:
             return work()
         except Exception:
             log.exception("a batch broke; it is rebuilt")
-        broken = runner.sequences()
         runner.reset()
         for sequence in broken:
             self._fail(sequence, EngineFailed("The engine failed while computing this answer. Please try again."))
