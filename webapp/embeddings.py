@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from webapp.engine.sequence import Failed, Parcel, Progress, Sequence, Vector
 from webapp.errors import QueueFull
-from webapp.generation import Embedding, Finish, Timing, Usage
+from webapp.generation import Canceller, Embedding, Finish, Timing, Usage
 
 # One request's texts in the engine at a time, so that a long list does not fill everybody's queue.
 ABREAST = 32
@@ -64,7 +64,7 @@ class EmbeddingWork:
         began, now = self._sequences[0].submitted, time.monotonic()
         tokens = sum(len(sequence.prompt.tokens) for sequence in self._sequences)
         timing = Timing(queue_seconds=(admitted or now) - began, ttft_seconds=None, duration_seconds=now - began)
-        by = next((each.cancelled_by for each in self._sequences if each.cancelled_by), "client")
+        by: Canceller = next((each.cancelled_by for each in self._sequences if each.cancelled_by), "client")
         return Finish("cancelled" if cancelled else "stop", Usage(tokens, 0), timing, by if cancelled else None)
 
 

@@ -137,6 +137,7 @@ def test_a_load_by_hand_that_fails_says_why(bench: Bench) -> None:
     with pytest.raises(ModelLoadFailed, match="bad shapes"):
         done.result(0)
     assert bench.states() == {"one": "failed"}
+    assert bench.loader.runners["one"].closed
 
 
 def test_a_load_by_hand_evicts_the_idle_and_waits_for_the_busy(bench: Bench) -> None:
@@ -179,6 +180,7 @@ def test_unloading_what_loads_by_hand_gives_it_up(bench: Bench) -> None:
     bench.run(1)
     unload(bench, "one")
     assert bench.states() == {}
+    assert bench.loader.runners["one"].closed
     with pytest.raises(Conflict):
         done.result(0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -46,8 +46,12 @@ class MlxLoading:
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
 
+    def close(self) -> None:
+        self._slices.close()
+        device.release_memory()
 
-def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
+
+def load_in_slices(model: InstalledModel) -> Generator[MlxRunner | None, None, None]:
     """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
     config = read_config(model.path)
     check_config(config)
@@ -57,8 +61,8 @@ def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
     if device.on_cpu():
         network = to_float32(dequantize_model(network))
     yield None
-    yield from evaluate(network)
     check_batching(network)
+    yield from evaluate(network)
     weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     kv_size = KvSize(network)
     mx.clear_cache()
