@@ -67,12 +67,13 @@ class Engine:
             if same_model >= self._limits.batch_size + self._limits.max_waiting:
                 raise QueueFull(f"The queue is full: {same_model} requests are running or waiting.")
             self._live[sequence.id] = sequence
-            self._inbox.put(Submit(sequence))  # under the lock, so that no cancel gets ahead of it
+            self._inbox.put(Submit(sequence))
 
     def cancel(self, request_id: str, by: Canceller = "client") -> bool:
         """End a request wherever it is, and its parts `id-…`; False when there is none of that id."""
         part = f"{request_id}-"
-        found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
+        with self._admission:  # who is live is in the inbox by then, and the cancel behind it
+            found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
         for known in found:
             self._inbox.put(Cancel(known, by))
         return bool(found)
