@@ -63,10 +63,15 @@ def test_the_failure_of_one_ends_all() -> None:
         raise EngineFailed("broken")
         yield
 
-    streams = [stream(closed=closed, number=0), Stream(failing(), lambda: closed.append(1), "m")]
+    streams = [stream(finish(1), closed=closed), Stream(failing(), lambda: closed.append(1), "m")]
     with pytest.raises(EngineFailed):
         list(side_by_side(streams))
     assert closed == [0, 1]
+
+
+def test_one_that_breaks_off_is_no_end() -> None:
+    with pytest.raises(RuntimeError, match="without a Finish"):
+        list(side_by_side([stream(finish(1)), stream(Text("a"))]))
 
 
 def test_closing_it_closes_all() -> None:

@@ -154,7 +154,11 @@ class Administration:
     def unload(self, who: str, model_id: str) -> str:
         """Unload a model, a busy one after its requests; says what happens. Raises Conflict and ModelNotFound."""
         with kept(self._audit, who, "models.unload", model_id):
-            return self._engine.unload(self._catalog.find(model_id).id).result(OBEYING_SECONDS)
+            effect = self._engine.unload(self._catalog.find(model_id).id)
+            try:
+                return effect.result(OBEYING_SECONDS)
+            except TimeoutError:
+                return "The engine is in the middle of a step and obeys after it."
 
     def preload(self) -> None:
         """Ask for the models that are to be loaded at the start; a missing one is no reason not to start."""

@@ -52,6 +52,8 @@ def _merged(streams: Sequence[Stream], prompts: int) -> Iterator[Event]:
     while open_streams:
         index, parcel = inbox.get()
         match parcel:
+            case None if index not in finishes:
+                raise RuntimeError("a stream ended without a Finish event")
             case None:
                 open_streams -= 1
             case HearthError():

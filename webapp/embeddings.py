@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from webapp.engine.sequence import Failed, Parcel, Progress, Sequence, Vector
-from webapp.generation import Embedding, Finish, Timing, Usage
+from webapp.errors import QueueFull
+from webapp.generation import Canceller, Embedding, Finish, Timing, Usage
 
 # One request's texts in the engine at a time, so that a long list does not fill everybody's queue.
 ABREAST = 32
@@ -22,14 +22,20 @@ class EmbeddingWork:
         self._submit = submit
         self._cancel = cancel
         self._begun: deque[Sequence] = deque()
-        self._waiting = iter(sequences)
+        self._waiting = deque(sequences)
         self._cancelled = False
-        self._go_on(ABREAST)
+        self._go_on()
 
-    def _go_on(self, texts: int) -> None:
-        for sequence in islice(self._waiting, texts):
-            self._begun.append(sequence)
-            self._submit(sequence)
+    def _go_on(self) -> None:
+        """Submit what may be in the engine now. Raises QueueFull when there is no place for even one text."""
+        while self._waiting and len(self._begun) < ABREAST:
+            try:
+                self._submit(self._waiting[0])
+            except QueueFull:
+                if not self._begun:
+                    raise
+                return
+            self._begun.append(self._waiting.popleft())
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -49,7 +55,7 @@ class EmbeddingWork:
                     yield self._finish(admitted, cancelled=True)
                     return
                 yield Embedding(index, vector)
-                self._go_on(1)
+                self._go_on()
             yield self._finish(admitted, cancelled=False)
         finally:
             self.cancel()
@@ -58,7 +64,7 @@ class EmbeddingWork:
         began, now = self._sequences[0].submitted, time.monotonic()
         tokens = sum(len(sequence.prompt.tokens) for sequence in self._sequences)
         timing = Timing(queue_seconds=(admitted or now) - began, ttft_seconds=None, duration_seconds=now - began)
-        by = self._sequences[0].cancelled_by or "client"
+        by: Canceller = next((each.cancelled_by for each in self._sequences if each.cancelled_by), "client")
         return Finish("cancelled" if cancelled else "stop", Usage(tokens, 0), timing, by if cancelled else None)
 
 

@@ -17,6 +17,7 @@ HearthError
 ├ QueueFull
 ├ ModelLoadFailed
 ├ EngineFailed
+├ Cancelled
 ├ TimedOut
 └ Unavailable
   ├ OutOfMemory
@@ -173,6 +174,12 @@ class EngineFailed(HearthError):
     """The engine broke under this request; it goes on, and the request may be tried again."""
 
     code = "internal_error"
+
+
+class Cancelled(HearthError):
+    """Somebody ended a request whose answer is whole or none."""
+
+    code = "cancelled"
 
 
 class TimedOut(HearthError):

@@ -6,6 +6,7 @@ import base64
 import math
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import mlx.core as mx
 import pytest
 from mlx_lm.utils import load_model
-from openai import BadRequestError, OpenAI
+from openai import APIStatusError, BadRequestError, OpenAI
 
 from tests.conftest import LLAMA, QWEN, Hearth
 
@@ -80,6 +81,35 @@ def test_many_texts_come_in_order(client: OpenAI) -> None:
     assert [row.index for row in answer.data] == list(range(150))
     alone = client.embeddings.create(model=QWEN, input=texts[77], encoding_format="float").data[0].embedding
     assert answer.data[77].embedding == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.fixture
+def one_place(hearth: Hearth) -> Iterator[None]:
+    """The engine takes one request at a time, and one more may wait."""
+    hearth.server.settings.save({"batch_size": 1, "max_waiting": 1})
+    yield
+    hearth.server.settings.save({"batch_size": None, "max_waiting": None})
+
+
+def test_more_texts_than_the_queue_takes_come_one_after_another(client: OpenAI, one_place: None) -> None:
+    answer = client.embeddings.create(model=QWEN, input=TEXTS, encoding_format="float")
+    assert [row.index for row in answer.data] == [0, 1, 2]
+
+
+def test_a_cancelled_request_is_an_error_and_no_shorter_list(client: OpenAI, hearth: Hearth, one_place: None) -> None:
+    with client.completions.create(model=QWEN, prompt="The river", max_tokens=4000, stream=True) as story:
+        next(story)  # holds the one place
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(client.embeddings.create, model=QWEN, input=TEXTS)
+            while not (ids := [each.id for each in hearth.server.engine.snapshot.requests if each.state == "waiting"]):
+                assert not asked.done()
+            request_id = ids[0].removesuffix("-0")
+            assert hearth.server.router.cancel(request_id, "api")
+            with pytest.raises(APIStatusError) as refused:
+                asked.result(10)
+    assert (refused.value.status_code, refused.value.code) == (499, "cancelled")
+    (row,) = httpx.get(f"{hearth.base_url}/api/audit/logs", params={"id": request_id}).json()["logs"]
+    assert (row["status"], row["code"]) == ("cancelled", "api")
 
 
 @pytest.mark.parametrize(

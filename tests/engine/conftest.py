@@ -108,6 +108,9 @@ class SlowLoading:
             raise self.error
         return self.runner
 
+    def close(self) -> None:
+        self.runner.close()
+
 
 @dataclass
 class PlainLoader:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from queue import SimpleQueue
+from threading import Thread
+
 import pytest
 
 from tests.engine.conftest import Bench, CountingRunner, drain, failure, tokens
+from webapp.engine.commands import Command, Submit
 from webapp.engine.sequence import End, Failed, Progress, Token
 from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, QueueFull
 
@@ -57,6 +61,25 @@ def test_cancel_frees_the_place_in_queue_load_prefill_and_decode(bench: Bench, s
     assert bench.engine.snapshot.models == () or bench.engine.snapshot.models[0].leases == 0
 
 
+def test_a_cancel_never_gets_ahead_of_what_it_cancels(bench: Bench) -> None:
+    class Slow(SimpleQueue[Command]):
+        """Somebody cancels just before a command is in."""
+
+        def put(self, command: Command, block: bool = True, timeout: float | None = None) -> None:
+            if isinstance(command, Submit):
+                canceller.start()
+                canceller.join(0.05)
+            super().put(command)
+
+    canceller = Thread(target=bench.engine.cancel, args=("request-0",))
+    bench.engine._inbox = Slow()
+    sequence = bench.submit(20, max_tokens=1000)
+    canceller.join()
+    bench.run()
+    assert drain(sequence)[-1] == End("cancelled")
+    assert bench.states() == {}
+
+
 def test_a_request_that_cannot_be_admitted_fails_alone(bench: Bench) -> None:
     good, bad = bench.submit(20), bench.submit(CountingRunner.REFUSED)
     bench.run()
@@ -72,6 +95,15 @@ def test_a_broken_batch_is_rebuilt_and_the_engine_goes_on(bench: Bench) -> None:
     later = bench.submit(20)
     bench.run()
     assert tokens(later) == [21, 22, 23]
+
+
+def test_who_ends_in_the_step_that_breaks_is_told_too(bench: Bench) -> None:
+    ending, poison = bench.submit(20, max_tokens=2), bench.submit(11, max_tokens=50)
+    bench.run()
+    assert isinstance(failure(ending), EngineFailed)
+    assert isinstance(failure(poison), EngineFailed)
+    assert bench.engine.snapshot.requests == ()
+    assert bench.engine.snapshot.models[0].leases == 0
 
 
 def test_a_cold_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:

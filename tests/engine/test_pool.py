@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.conftest import Bench, failure, installed, tokens
 from webapp.engine.limits import Limits, Policy
-from webapp.errors import Conflict, EngineStopped, ModelLoadFailed
+from webapp.errors import Conflict, EngineStopped, ModelLoadFailed, OutOfMemory
 
 
 def use(bench: Bench, model: str, times: int = 1, weights_bytes: int = 300) -> None:
@@ -95,6 +95,17 @@ def test_fewer_models_allowed_evicts_the_idle_and_drains_the_busy(bench: Bench) 
     assert set(bench.states()) == {"b"}
 
 
+def test_who_finds_all_places_pinned_is_refused_at_once(bench: Bench) -> None:
+    use(bench, "pinned", weights_bytes=10)
+    bench.configure(max_models=1, pinned=frozenset({"pinned"}))
+    asked, wish = bench.submit(20, model="other", weights_bytes=10), load(bench, "third", 10)
+    bench.run(2)
+    for error in (failure(asked), wish.exception(0)):
+        assert isinstance(error, OutOfMemory)
+        assert "as many are pinned" in str(error)
+    assert bench.states()["pinned"] == "loaded"
+
+
 # By hand
 
 
@@ -126,6 +137,7 @@ def test_a_load_by_hand_that_fails_says_why(bench: Bench) -> None:
     with pytest.raises(ModelLoadFailed, match="bad shapes"):
         done.result(0)
     assert bench.states() == {"one": "failed"}
+    assert bench.loader.runners["one"].closed
 
 
 def test_a_load_by_hand_evicts_the_idle_and_waits_for_the_busy(bench: Bench) -> None:
@@ -168,6 +180,7 @@ def test_unloading_what_loads_by_hand_gives_it_up(bench: Bench) -> None:
     bench.run(1)
     unload(bench, "one")
     assert bench.states() == {}
+    assert bench.loader.runners["one"].closed
     with pytest.raises(Conflict):
         done.result(0)
 

@@ -15,7 +15,7 @@ from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.log import record
 from webapp.api.schema import PromptText, TokenIds, shape_of_texts
 from webapp.api.strict import Wire
-from webapp.errors import InvalidRequest
+from webapp.errors import Cancelled, InvalidRequest
 from webapp.generation import Embedding, EmbeddingRequest
 
 MOST_TEXTS = 2048
@@ -56,7 +56,9 @@ def embed() -> Response:
     on_disconnect(stream.close)
     vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
     finish = here.trace.finish
-    tokens = finish.usage.prompt_tokens if finish else 0
+    if finish is None or finish.reason == "cancelled":
+        raise Cancelled("The request was cancelled.")
+    tokens = finish.usage.prompt_tokens
     rows = [_to_wire(index, _cut(vector, body.dimensions), body) for index, vector in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     response = json_response({"object": "list", "data": rows, "model": body.model, "usage": usage})

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webapp.api.current import request_id
 from webapp.errors import (
+    Cancelled,
     Conflict,
     ContextLengthExceeded,
     EngineFailed,
@@ -46,6 +47,7 @@ TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
     (ResponseNotFound, 404, "invalid_request_error"),
     (Conflict, 409, "invalid_request_error"),
     (QueueFull, 429, "rate_limit_error"),
+    (Cancelled, 499, "invalid_request_error"),
     (TimedOut, 504, "timeout_error"),
     (ModelLoadFailed, 500, "server_error"),
     (EngineFailed, 500, "server_error"),

@@ -59,6 +59,11 @@ class Budget:
 
     def fit_weights(self, resident: Resident, needed_bytes: int, limits: PoolLimits) -> None:
         """Raises OutOfMemory when waiting would not help."""
+        if 0 < limits.max_models <= sum(other.in_memory for other in self._pinned(resident, limits)):
+            raise OutOfMemory(
+                f"The model '{resident.model.id}' cannot be loaded: no more than {limits.max_models} may be at a time, "
+                "and as many are pinned. Unpin one, or allow more in the settings."
+            )
         most = self.limit_bytes - self._pinned_bytes(resident, limits)
         if needed_bytes > most:
             raise OutOfMemory(
@@ -88,8 +93,10 @@ class Budget:
         return limit if most_bytes == self.limit_bytes else f"{limit}, pinned models leave {size(max(0, most_bytes))}"
 
     def _pinned_bytes(self, asking: Resident, limits: PoolLimits) -> int:
-        others = (r for r in self._residents.values() if r is not asking and r.model.id in limits.pinned)
-        return sum(resident.weights_bytes for resident in others)
+        return sum(other.weights_bytes for other in self._pinned(asking, limits))
+
+    def _pinned(self, asking: Resident, limits: PoolLimits) -> list[Resident]:
+        return [each for each in self._residents.values() if each is not asking and each.model.id in limits.pinned]
 
     # Making room
 

@@ -67,12 +67,13 @@ class Engine:
             if same_model >= self._limits.batch_size + self._limits.max_waiting:
                 raise QueueFull(f"The queue is full: {same_model} requests are running or waiting.")
             self._live[sequence.id] = sequence
-            self._inbox.put(Submit(sequence))  # under the lock, so that no cancel gets ahead of it
+            self._inbox.put(Submit(sequence))
 
     def cancel(self, request_id: str, by: Canceller = "client") -> bool:
         """End a request wherever it is, and its parts `id-…`; False when there is none of that id."""
         part = f"{request_id}-"
-        found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
+        with self._admission:  # who is live is in the inbox by then, and the cancel behind it
+            found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
         for known in found:
             self._inbox.put(Cancel(known, by))
         return bool(found)
@@ -214,13 +215,12 @@ class Engine:
         """What happened, and what is still to come, in words."""
         self._limits = limits
         effects = self._pool.configure(limits.pool)
-        waiting = sum(sequence.state == "waiting" for sequence in self._live.values())
         over_bytes = self._pool.budget.used_bytes - self._pool.budget.limit_bytes
         if over_bytes > 0:
-            running = len(self._live) - waiting
+            running = sum(len(runner.sequences()) for _, runner in self._pool.runners())
             cause = f"waiting for {requests(running)}" if running else "which pinned models hold"
             effects.append(f"Over the limit by {size(over_bytes)}, {cause}.")
-        if waiting:
+        if waiting := self._scheduler.waiting:
             effects.append(f"Waiting: {requests(waiting)}.")
         return effects
 
@@ -302,11 +302,11 @@ class Engine:
 
     def _attempt(self, runner: Runner, work: Callable[[], T]) -> T | None:
         """Do something to a batch; if that breaks it, rebuild it, and everyone in it is told."""
+        broken = runner.sequences()  # before: who ends in a step that breaks is not in the batch afterwards
         try:
             return work()
         except Exception:
             log.exception("a batch broke; it is rebuilt")
-        broken = runner.sequences()
         runner.reset()
         for sequence in broken:
             self._fail(sequence, EngineFailed("The engine failed while computing this answer. Please try again."))

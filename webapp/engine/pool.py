@@ -125,13 +125,15 @@ class Pool:
             except NoRoom:
                 continue
         resident = next((r for r in self._residents.values() if r.loading is not None), None)
-        if resident is None or resident.loading is None:
+        if resident is None or (loading := resident.loading) is None:
             return None
         with self._keeping_failure(resident):
-            resident.runner = resident.loading.advance()
+            resident.runner = loading.advance()
             if resident.runner is not None:
                 self._loaded(resident)
                 return resident.model.id
+        if resident.state == "failed":
+            loading.close()  # only now: the exception's traceback held what was read
         return None
 
     def settle(self) -> list[str]:
@@ -214,14 +216,14 @@ class Pool:
             log.warning("loading %s failed: %s", resident.model.id, error)
             if not isinstance(error, HearthError):
                 error = ModelLoadFailed(f"The model '{resident.model.id}' does not load: {error}")
-            resident.error, resident.loading, resident.state = error, None, "failed"
+            resident.error, resident.loading, resident.state = error.with_traceback(None), None, "failed"
             self._fulfil(resident, error)
 
     def _evict(self, resident: Resident, how: str) -> str:
         words = f"{resident.model.id} {how}"
         log.info("%s: %s", words, size(resident.weights_bytes))
-        if resident.runner is not None:
-            resident.runner.close()
+        if (held := resident.runner or resident.loading) is not None:
+            held.close()
         resident.runner, resident.loading, resident.state = None, None, "ready"
         resident.reserved_bytes, resident.unload_asked = 0, False
         resident.last_ticket = None

@@ -97,6 +97,9 @@ class Loading(Protocol):
     def advance(self) -> Runner | None:
         """Do a slice of the work, well under 250 ms; the runner when it is done. Raises when it cannot load."""
 
+    def close(self) -> None:
+        """Give up: free what was read so far."""
+
 
 class Loader(Protocol):
     def memory_bytes(self) -> int:

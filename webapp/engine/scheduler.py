@@ -24,6 +24,10 @@ class Scheduler:
         self._tickets = itertools.count()
         self.newest_ticket = -1
 
+    @property
+    def waiting(self) -> int:
+        return sum(len(queue) for queue in self._waiting.values())
+
     def add(self, sequence: Sequence) -> None:
         sequence.ticket = self.newest_ticket = next(self._tickets)
         self._waiting.setdefault(sequence.model.id, deque()).append(sequence)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import dequantize_model, load_model
+from mlx_lm.utils import dequantize_model, load_model, maybe_set_recommended_wired_limit
 
 from webapp.engine.mlx import device
 from webapp.engine.mlx.config import check_config, read_config
@@ -25,6 +25,10 @@ SLICE_SECONDS = 0.05
 
 class MlxLoader:
     """Opens model folders for the pool."""
+
+    def __init__(self) -> None:
+        # mlx-lm (0.32) sets this with each batch, and back to what it was when one goes, though others still run.
+        maybe_set_recommended_wired_limit()
 
     def memory_bytes(self) -> int:
         return device.memory_bytes()
@@ -46,8 +50,12 @@ class MlxLoading:
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
 
+    def close(self) -> None:
+        self._slices.close()
+        device.release_memory()
 
-def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
+
+def load_in_slices(model: InstalledModel) -> Generator[MlxRunner | None, None, None]:
     """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
     config = read_config(model.path)
     check_config(config)
@@ -57,8 +65,8 @@ def load_in_slices(model: InstalledModel) -> Iterator[MlxRunner | None]:
     if device.on_cpu():
         network = to_float32(dequantize_model(network))
     yield None
-    yield from evaluate(network)
     check_batching(network)
+    yield from evaluate(network)
     weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     kv_size = KvSize(network)
     mx.clear_cache()
