@@ -49,7 +49,7 @@ def create_response() -> Response:
     asked = body.to_request(request_id(), items_of(earlier))
     stream, events = begin(asked)
     keep = None if body.store is False else partial(server().responses.keep, owner, to_keep(body.input, asked.id))
-    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep)
+    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep, body.callees)
     response = event_stream(wire.stream(events), stream) if body.stream else json_response(wire.plain(events))
     return tell_ignored(response, body, REFUSED, IGNORED)
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import from_json
 
+from webapp.api.responses_tools import AnyTools, Callee, Choice, callees, joined_name, to_tools
 from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
 from webapp.api.strict import Wire, unsupported
-from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
 from webapp.errors import InvalidRequest
-from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message, Tool, ToolChoice
+from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
@@ -56,6 +56,7 @@ class CallItem(Wire):
     call_id: Id
     name: Id
     arguments: str
+    namespace: Id | None = None
     id: str | None = None
     status: str | None = None
 
@@ -66,7 +67,8 @@ class CallItem(Wire):
         except ValueError:
             parsed = None
         arguments = parsed if isinstance(parsed, dict) else self.arguments
-        return {"id": self.call_id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+        name = joined_name(self.namespace, self.name)
+        return {"id": self.call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 class OutputItem(Wire):
@@ -113,30 +115,6 @@ Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_
 Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
 
 
-class FunctionTool(Wire):
-    type: FunctionType
-    name: FunctionName
-    description: str | None = None
-    parameters: Parameters | None = None
-    strict: bool | None = None
-
-    def to_tool(self) -> Tool:
-        given = {} if self.parameters is None else {"parameters": self.parameters}
-        return Tool(self.name, self.description, strict=bool(self.strict), schema_name="parameters", **given)
-
-
-class NamedFunction(Wire):
-    type: FunctionType
-    name: FunctionName
-
-
-def _shape_of_choice(value: object) -> str:
-    return "<object>" if isinstance(value, dict | NamedFunction) else "<text>"
-
-
-Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
-
-
 class ObjectFormat(Wire):
     type: Literal["json_object"]
 
@@ -180,7 +158,7 @@ class ResponseBody(Wire):
     stream: bool | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tools: AnyTools | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: dict[str, str] | None = None
@@ -189,7 +167,7 @@ class ResponseBody(Wire):
         """`earlier` is the conversation that it goes on from, without what it was told to be."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
         level = self.reasoning and self.reasoning.effort
-        tools, choice = self._offered
+        tools, choice = to_tools(self.tools or (), self.tool_choice or "auto")
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -204,12 +182,9 @@ class ResponseBody(Wire):
         )
 
     @property
-    def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
-        tools = tuple(tool.to_tool() for tool in self.tools or ())
-        asked = self.tool_choice or "auto"
-        choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
-        check(tools, choice, "")
-        return tools, choice
+    def callees(self) -> Mapping[str, Callee]:
+        """The functions of namespaces by the names that the model calls."""
+        return callees(self.tools or ())
 
     def _messages(self, earlier: Sequence[Item]) -> tuple[Message, ...]:
         """Calls belong to the assistant's message before them."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from webapp.errors import HearthError
@@ -25,10 +26,22 @@ STATUSES: dict[FinishReason, str] = {
 
 
 class ResponseWire:
-    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept."""
+    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept.
 
-    def __init__(self, request_id: str, model: str, created: int, asked: Json, keep: Keep | None = None):
+    `callees` says by what names the client knows functions that the model has other names for.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        model: str,
+        created: int,
+        asked: Json,
+        keep: Keep | None = None,
+        callees: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ):
         self._keep = keep
+        self._callees = callees
         self._number = request_id.removeprefix("req_")
         self._response: Json = {
             "id": f"resp_{self._number}",
@@ -82,7 +95,8 @@ class ResponseWire:
                 yield from self._grow("reasoning_text", event.text)
             case ToolCall():
                 if event.id is not None:
-                    yield from self._open("function_call", {"call_id": event.id, "name": event.name, "arguments": ""})
+                    callee = self._callees.get(event.name or "", {"name": event.name})
+                    yield from self._open("function_call", {"call_id": event.id, **callee, "arguments": ""})
                 if self._item is not None and event.arguments:
                     self._item["arguments"] += event.arguments
                     yield self._of_item("function_call_arguments.delta", delta=event.arguments)

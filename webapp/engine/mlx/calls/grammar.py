@@ -51,8 +51,8 @@ def _family(writing: Writing, param: str) -> Family:
 
 
 def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], only: str | None, several: bool) -> str:
-    chosen = [(index, tool) for index, tool in enumerate(tools) if only in (None, tool.name)]
-    call = lark.rule([choice for index, tool in chosen for choice in _bodies(lark, family, index, tool)])
+    chosen = [tool for tool in tools if only in (None, tool.name)]
+    call = lark.rule([choice for tool in chosen for choice in _bodies(lark, family, tool)])
     if family.section is None:
         return f"{call} {lark.say(writing.end)}"
     opening, closing = family.section
@@ -60,7 +60,7 @@ def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], 
     return f"{lark.say(opening)} {call} {again} {lark.say(closing + writing.end)}"
 
 
-def _bodies(lark: Lark, family: Family, index: int, tool: Tool) -> list[str]:
+def _bodies(lark: Lark, family: Family, tool: Tool) -> list[str]:
     """A call of this tool. What cannot be enforced is let go where nobody insists, down to the bare names."""
     try:
         try:
@@ -71,7 +71,7 @@ def _bodies(lark: Lark, family: Family, index: int, tool: Tool) -> list[str]:
                 raise
             return _written(lark, family, tool.name, _lenient(tool.parameters))
     except Unwritable as problem:
-        path = ".".join([f"tools[{index}].{tool.schema_name}", *problem.path])
+        path = ".".join([tool.param, tool.schema_name, *problem.path])
         raise UnsupportedParameter(f"Calls of '{tool.name}' cannot be enforced: {problem.reason}.", path) from None
 
 
