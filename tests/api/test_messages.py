@@ -156,7 +156,7 @@ def test_tools_and_choice_fit_together(fields: dict[str, Any], param: str) -> No
 def test_tools_become_what_the_engine_knows() -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": True}
     request = validate({**HELLO, "tools": [TOOL], "tool_choice": choice}, MessagesBody).to_request("r")
-    assert request.tools == (Tool("f", None, {"type": "object"}, schema_name="input_schema"),)
+    assert request.tools == (Tool("f", None, {"type": "object"}, param="tools[0]", schema_name="input_schema"),)
     assert (request.tool_choice, request.parallel_tool_calls, request.max_tokens) == (ToolChoice(), False, 9)
 
 

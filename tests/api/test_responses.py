@@ -92,7 +92,7 @@ def test_items_become_messages() -> None:
         ({"max_output_tokens": True}, "max_output_tokens"),
         ({"temperature": 2.1}, "temperature"),
         ({"reasoning": {"effort": "enormous"}}, "reasoning.effort"),
-        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.json_schema.schema"),
+        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
         ({"tool_choice": "perhaps"}, "tool_choice"),

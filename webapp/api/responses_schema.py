@@ -14,13 +14,13 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import from_json
 
 from webapp.api.responses_tools import AnyTools, Callee, Choice, callees, joined_name, to_tools
-from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
+from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, by_type, shape_of
 from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
 from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
-ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
+ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning", "item_reference"})
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -90,6 +90,13 @@ class ReasoningItem(Wire):
     status: str | None = None
 
 
+class ReferenceItem(Wire):
+    """Stands for an item of a response that was kept."""
+
+    type: Literal["item_reference"]
+    id: Id
+
+
 def _tag_of(item: object) -> str:
     kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
     return f"<{kind or 'message'}>"
@@ -106,7 +113,8 @@ Item = Annotated[
     Annotated[MessageItem, Tag("<message>")]
     | Annotated[CallItem, Tag("<function_call>")]
     | Annotated[OutputItem, Tag("<function_call_output>")]
-    | Annotated[ReasoningItem, Tag("<reasoning>")],
+    | Annotated[ReasoningItem, Tag("<reasoning>")]
+    | Annotated[ReferenceItem, Tag("<item_reference>")],
     Discriminator(_tag_of),
     BeforeValidator(_known),
 ]
@@ -127,8 +135,16 @@ class SchemaFormat(Wire):
     strict: bool | None = None
 
 
+AnyFormat = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[ObjectFormat, Tag("<json_object>")]
+    | Annotated[SchemaFormat, Tag("<json_schema>")],
+    by_type("text", "json_object", "json_schema"),
+]
+
+
 class TextOptions(Wire):
-    format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    format: AnyFormat | None = None
     verbosity: Literal["medium"] | None = None
 
     @property

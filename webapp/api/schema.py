@@ -172,8 +172,23 @@ class GrammarFormat(Wire):
         return Grammar("grammar", self.grammar_, "response_format.grammar")
 
 
+def by_type(*kinds: str) -> Discriminator:
+    """Tells objects apart by their `type`; what has none is taken for the first, which says what it misses."""
+
+    def tag_of(value: object) -> str:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return f"<{kind}>" if isinstance(kind, str) else f"<{kinds[0]}>"
+
+    return Discriminator(tag_of, "unknown_kind", f"'type' should be one of {', '.join(kinds)}")
+
+
 ResponseFormat = Annotated[
-    TextFormat | JsonObjectFormat | JsonSchemaFormat | RegexFormat | GrammarFormat, Field(discriminator="type")
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[JsonSchemaFormat, Tag("<json_schema>")]
+    | Annotated[RegexFormat, Tag("<regex>")]
+    | Annotated[GrammarFormat, Tag("<grammar>")],
+    by_type("text", "json_object", "json_schema", "regex", "grammar"),
 ]
 
 
