@@ -18,6 +18,7 @@ from webapp.errors import EngineFailed, InvalidRequest, UnsupportedParameter
 from webapp.generation import (
     Event,
     Finish,
+    Grammar,
     Message,
     Prefill,
     Reasoning,
@@ -151,6 +152,19 @@ def test_tools_and_choice_fit_together(fields: dict[str, Any], param: str) -> No
     with pytest.raises(InvalidRequest) as refusal:
         validate({**HELLO, **fields}, MessagesBody).to_request("r")
     assert refusal.value.param == param
+
+
+def test_the_line_for_billing_is_no_part_of_the_prompt() -> None:
+    billing = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197.1c0; cc_entrypoint=cli;"}
+    told = {**HELLO, "system": [billing, {"type": "text", "text": "Be brief."}]}
+    assert validate(told, MessagesBody).to_request("r").messages[0] == Message("system", "Be brief.")
+    assert validate({**HELLO, "system": [billing]}, MessagesBody).to_request("r").messages[0].role == "user"
+
+
+def test_a_form_may_stand_in_its_older_place() -> None:
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    grammar = validate({**HELLO, "output_format": form}, MessagesBody).to_request("r").grammar
+    assert grammar == Grammar("JSON schema", '{"type": "object"}', "output_format.schema")
 
 
 def test_tools_become_what_the_engine_knows() -> None:
