@@ -40,7 +40,7 @@ def wire() -> ResponseWire:
 
 def streamed(events: Any) -> list[dict[str, Any]]:
     blocks = b"".join(wire().stream(events)).decode().strip().split("\n\n")
-    pairs = [block.split("\ndata: ") for block in blocks]
+    pairs = [block.split("\ndata: ") for block in blocks if not block.startswith(":")]
     parsed = [json.loads(data) for _, data in pairs]
     assert [name.removeprefix("event: ") for name, _ in pairs] == [event["type"] for event in parsed]
     assert [event["sequence_number"] for event in parsed] == list(range(len(parsed)))
@@ -159,6 +159,11 @@ def test_the_stream_comes_to_the_plain_response() -> None:
         own = [one for one in events if one.get("output_index") == index]
         assert own[0] is event and own[-1]["type"] == "response.output_item.done"
         assert {one["item_id"] for one in own if "item_id" in one} == {event["item"]["id"]}
+
+
+def test_comments_tell_of_a_long_prompt() -> None:
+    said = list(wire().stream(iter(EVENTS)))
+    assert said[2] == b": prefill 4/10\n\n" and b'"sequence_number":2' in said[3]
 
 
 def test_a_cut_answer_is_incomplete() -> None:

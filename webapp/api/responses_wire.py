@@ -6,11 +6,13 @@ Knows no Flask and no engine.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from webapp.api.wire import sign_of_life
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
@@ -61,8 +63,12 @@ class ResponseWire:
 
     def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
         """The whole body. A failure is its last event, response.failed."""
-        for number, said in enumerate(self._all(events)):
-            body = {**said, "sequence_number": number}
+        numbers = itertools.count()
+        for said in self._all(events):
+            if isinstance(said, Prefill):
+                yield sign_of_life(said)
+                continue
+            body = {**said, "sequence_number": next(numbers)}
             data = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             yield f"event: {said['type']}\ndata: {data}\n\n".encode()
 
@@ -73,11 +79,13 @@ class ResponseWire:
                 pass
         return self._response
 
-    def _all(self, events: Iterable[Event]) -> Iterator[Json]:
+    def _all(self, events: Iterable[Event]) -> Iterator[Json | Prefill]:
         yield self._told("created")
         yield self._told("in_progress")
         try:
             for event in events:
+                if isinstance(event, Prefill):
+                    yield event
                 yield from self._say(event)
         except HearthError as error:
             self._response |= {"status": "failed", "store": False, "error": {"code": error.code, "message": str(error)}}

@@ -10,7 +10,7 @@ from llguidance import LLMatcher
 
 from webapp.engine.mlx.calls.families import FAMILIES, Family
 from webapp.engine.mlx.calls.lark import Lark
-from webapp.engine.mlx.calls.schemas import Schema, Unwritable, properties, required
+from webapp.engine.mlx.calls.schemas import Schema, Unwritable, limits, properties, required
 from webapp.errors import UnsupportedParameter
 from webapp.generation import Tool
 
@@ -62,14 +62,15 @@ def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], 
 
 def _bodies(lark: Lark, family: Family, tool: Tool) -> list[str]:
     """A call of this tool. What cannot be enforced is let go where nobody insists, down to the bare names."""
+    schema = limits(tool.parameters)
     try:
         try:
-            _check(tool.parameters)
-            return _written(lark, family, tool.name, tool.parameters)
+            _check(schema)
+            return _written(lark, family, tool.name, schema)
         except Unwritable:
             if tool.strict:
                 raise
-            return _written(lark, family, tool.name, _lenient(tool.parameters))
+            return _written(lark, family, tool.name, _lenient(schema))
     except Unwritable as problem:
         path = ".".join([tool.param, tool.schema_name, *problem.path])
         raise UnsupportedParameter(f"Calls of '{tool.name}' cannot be enforced: {problem.reason}.", path) from None
