@@ -122,7 +122,7 @@ def test_a_conversation_with_tools() -> None:
         ({"tools": [{"name": "a b", "input_schema": {}}]}, "tools[0].name"),
         ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, "tools[0].input_schema"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type"),
-        ({"tools": [TOOL] * 129}, "tools"),
+        ({"tools": [TOOL] * 513}, "tools"),
         ({"tool_choice": {"type": "perhaps"}}, "tool_choice.type"),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),

@@ -103,6 +103,7 @@ def test_items_become_messages() -> None:
             "tools[0].tools[1].type",
         ),
         ({"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK, CLOCK]}]}, "tools[0].tools[1].name"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK] * 300}] * 2}, "tools"),
         ({"tools": [CLOCK], "tool_choice": {"type": "web_search"}}, "tool_choice.type"),
         ({"tool_choice": "perhaps"}, "tool_choice"),
     ],

@@ -67,7 +67,7 @@ def test_without_tools_there_is_nothing_to_choose(fields: dict[str, Any]) -> Non
 REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": {}}, "tools", "invalid_type"),
     ({"tools": ["f"]}, "tools[0]", "invalid_type"),
-    ({"tools": [WEATHER] * 129}, "tools", "invalid_value"),
+    ({"tools": [WEATHER] * 513}, "tools", "invalid_value"),
     ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type", "missing_required_parameter"),
     ({"tools": [{"type": "song"}]}, "tools[0].type", "invalid_value"),
     ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type", "unsupported_parameter"),

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag
 
 from webapp.api.strict import Wire
 from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
-from webapp.errors import UnsupportedParameter
+from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import Tool, ToolChoice
 
 # Codex offers these unasked, whoever serves it.
@@ -87,6 +87,8 @@ Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discr
 def to_tools(offered: Sequence[AnyTool], asked: ChoiceMode | NamedFunction) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
     tools = tuple(function.to_tool(param, namespace) for param, namespace, function in _functions(offered))
+    if len(tools) > MAX_TOOLS:
+        raise InvalidRequest(f"More than {MAX_TOOLS} functions are offered.", "tools", "invalid_value")
     if offered and not tools:
         raise UnsupportedParameter(f"Tools of type '{offered[0].type}' are not supported.", "tools[0].type")
     choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)

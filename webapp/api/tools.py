@@ -11,7 +11,8 @@ from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
 from webapp.generation import Tool, ToolChoice
 
-MAX_TOOLS = 128
+# OpenAI allows 128 and Anthropic names no number; Claude Code offers those of all its MCP servers at once.
+MAX_TOOLS = 512
 # Types that OpenAI defines; clients run some of them, but the models know those by heart only.
 _UNSUPPORTED_TYPES = frozenset(
     {
