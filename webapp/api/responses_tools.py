@@ -16,14 +16,12 @@ from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import Tool, ToolChoice
 
 # Codex offers these unasked, whoever serves it.
-HOSTED = frozenset(
-    {
-        "image_generation",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    }
+HOSTED = (
+    "image_generation",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
 )
 Callee = dict[str, str]
 
