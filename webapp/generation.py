@@ -42,14 +42,15 @@ class Message:
 class Tool:
     """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's.
 
-    `schema_name`: where in the tool the client wrote it, for errors.
+    `param` and, within it, `schema_name`: where the client described it, for errors.
     """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, object] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
-    schema_name: str = "function.parameters"
+    param: str = "tools"
+    schema_name: str = "parameters"
 
 
 @dataclass(frozen=True, slots=True)

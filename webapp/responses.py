@@ -78,6 +78,10 @@ class Responses:
         *earlier, last = self._chain(owner, response_id)
         return [*_said(earlier), *json.loads(last.input)]
 
+    def items_of(self, owner: str | None, response_id: str) -> list[Json]:
+        """What was asked for a response itself and what was answered; nothing where none is kept."""
+        return _said(self._store.chain(response_id, owner)[-1:])
+
     def conversation(self, owner: str | None, response_id: str) -> list[Json]:
         """All that was said up to the end of a response. Raises InvalidRequest unless it is kept from its beginning."""
         chain = self._store.chain(response_id, owner)

@@ -18,6 +18,7 @@ from webapp.errors import EngineFailed, InvalidRequest, UnsupportedParameter
 from webapp.generation import (
     Event,
     Finish,
+    Grammar,
     Message,
     Prefill,
     Reasoning,
@@ -121,7 +122,7 @@ def test_a_conversation_with_tools() -> None:
         ({"tools": [{"name": "a b", "input_schema": {}}]}, "tools[0].name"),
         ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, "tools[0].input_schema"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type"),
-        ({"tools": [TOOL] * 129}, "tools"),
+        ({"tools": [TOOL] * 513}, "tools"),
         ({"tool_choice": {"type": "perhaps"}}, "tool_choice.type"),
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
@@ -153,10 +154,23 @@ def test_tools_and_choice_fit_together(fields: dict[str, Any], param: str) -> No
     assert refusal.value.param == param
 
 
+def test_the_line_for_billing_is_no_part_of_the_prompt() -> None:
+    billing = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197.1c0; cc_entrypoint=cli;"}
+    told = {**HELLO, "system": [billing, {"type": "text", "text": "Be brief."}]}
+    assert validate(told, MessagesBody).to_request("r").messages[0] == Message("system", "Be brief.")
+    assert validate({**HELLO, "system": [billing]}, MessagesBody).to_request("r").messages[0].role == "user"
+
+
+def test_a_form_may_stand_in_its_older_place() -> None:
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    grammar = validate({**HELLO, "output_format": form}, MessagesBody).to_request("r").grammar
+    assert grammar == Grammar("JSON schema", '{"type": "object"}', "output_format.schema")
+
+
 def test_tools_become_what_the_engine_knows() -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": True}
     request = validate({**HELLO, "tools": [TOOL], "tool_choice": choice}, MessagesBody).to_request("r")
-    assert request.tools == (Tool("f", None, {"type": "object"}, schema_name="input_schema"),)
+    assert request.tools == (Tool("f", None, {"type": "object"}, param="tools[0]", schema_name="input_schema"),)
     assert (request.tool_choice, request.parallel_tool_calls, request.max_tokens) == (ToolChoice(), False, 9)
 
 

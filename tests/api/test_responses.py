@@ -9,6 +9,7 @@ import pytest
 from openai.types.responses import response_create_params
 
 from tests.api.test_parameters import DOCS
+from webapp.api.parameters import ignored_names
 from webapp.api.responses import IGNORED, REFUSED
 from webapp.api.responses_schema import ResponseBody
 from webapp.api.responses_wire import ResponseWire
@@ -17,6 +18,7 @@ from webapp.errors import EngineFailed, InvalidRequest
 from webapp.generation import Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 
 ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
+CLOCK = {"type": "function", "name": "clock"}
 EVENTS: list[Event] = [
     Prefill(4, 10),
     Reasoning("well"),
@@ -38,7 +40,7 @@ def wire() -> ResponseWire:
 
 def streamed(events: Any) -> list[dict[str, Any]]:
     blocks = b"".join(wire().stream(events)).decode().strip().split("\n\n")
-    pairs = [block.split("\ndata: ") for block in blocks]
+    pairs = [block.split("\ndata: ") for block in blocks if not block.startswith(":")]
     parsed = [json.loads(data) for _, data in pairs]
     assert [name.removeprefix("event: ") for name, _ in pairs] == [event["type"] for event in parsed]
     assert [event["sequence_number"] for event in parsed] == list(range(len(parsed)))
@@ -85,24 +87,46 @@ def test_items_become_messages() -> None:
         ({"input": ""}, "input"),
         ({"input": []}, "input"),
         ({"input": 5}, "input"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ({"input": [{"type": "computer_call", "id": "x"}]}, "input[0]"),
         ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type"),
         ({"input": [{"type": "function_call", "call_id": "c", "name": "f"}]}, "input[0].arguments"),
         ({"max_output_tokens": True}, "max_output_tokens"),
         ({"temperature": 2.1}, "temperature"),
         ({"reasoning": {"effort": "enormous"}}, "reasoning.effort"),
-        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.json_schema.schema"),
+        ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "local_shell"}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name"),
+        (
+            {"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK, {"type": "custom"}]}]},
+            "tools[0].tools[1].type",
+        ),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK, CLOCK]}]}, "tools[0].tools[1].name"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [CLOCK] * 300}] * 2}, "tools"),
+        ({"tools": [CLOCK], "tool_choice": {"type": "web_search"}}, "tool_choice.type"),
         ({"tool_choice": "perhaps"}, "tool_choice"),
     ],
     ids=str,
 )
 def test_what_does_not_fit_is_named(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        validate({**ASKED, **fields}, ResponseBody)
+        validate({**ASKED, **fields}, ResponseBody).to_request("r")
     assert refusal.value.param == param
+
+
+def test_a_namespace_s_functions_have_both_names() -> None:
+    tools = [CLOCK, {"type": "web_search"}, {"type": "namespace", "name": "mcp__home__", "tools": [CLOCK]}]
+    call = {"type": "function_call", "call_id": "c", "namespace": "mcp__home__", "name": "clock", "arguments": "{}"}
+    body = validate({**ASKED, "input": [call], "tools": tools}, ResponseBody)
+    request = body.to_request("r")
+    assert [(tool.name, tool.param) for tool in request.tools] == [
+        ("clock", "tools[0]"),
+        ("mcp__home__clock", "tools[2].tools[0]"),
+    ]
+    assert request.messages[0].tool_calls[0]["function"] == {"name": "mcp__home__clock", "arguments": {}}
+    assert body.callees == {"mcp__home__clock": {"namespace": "mcp__home__", "name": "clock"}}
+    assert ignored_names(body, REFUSED, IGNORED) == "tools[1]"
 
 
 def test_effort_arrives_under_its_own_name() -> None:
@@ -136,6 +160,11 @@ def test_the_stream_comes_to_the_plain_response() -> None:
         own = [one for one in events if one.get("output_index") == index]
         assert own[0] is event and own[-1]["type"] == "response.output_item.done"
         assert {one["item_id"] for one in own if "item_id" in one} == {event["item"]["id"]}
+
+
+def test_comments_tell_of_a_long_prompt() -> None:
+    said = list(wire().stream(iter(EVENTS)))
+    assert said[2] == b": prefill 4/10\n\n" and b'"sequence_number":2' in said[3]
 
 
 def test_a_cut_answer_is_incomplete() -> None:

@@ -46,7 +46,8 @@ def function(**fields: Any) -> dict[str, Any]:
 
 def test_tools_arrive_typed() -> None:
     request = chat(tools=[WEATHER, {"type": "function", "function": {"name": "now", "strict": False}}])
-    assert request.tools == (Tool("get_weather", "Weather in a city", SCHEMA), Tool("now"))
+    weather = Tool("get_weather", "Weather in a city", SCHEMA, param="tools[0].function")
+    assert request.tools == (weather, Tool("now", param="tools[1].function"))
     assert request.tools[1].parameters == {"type": "object", "properties": {}}
     assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice("auto"), True)
     assert request.offered_tools == request.tools
@@ -66,7 +67,7 @@ def test_without_tools_there_is_nothing_to_choose(fields: dict[str, Any]) -> Non
 REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": {}}, "tools", "invalid_type"),
     ({"tools": ["f"]}, "tools[0]", "invalid_type"),
-    ({"tools": [WEATHER] * 129}, "tools", "invalid_value"),
+    ({"tools": [WEATHER] * 513}, "tools", "invalid_value"),
     ({"tools": [{"function": {"name": "f"}}]}, "tools[0].type", "missing_required_parameter"),
     ({"tools": [{"type": "song"}]}, "tools[0].type", "invalid_value"),
     ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type", "unsupported_parameter"),
@@ -75,7 +76,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (function(name=""), "tools[1].function.name", "invalid_value"),
     (function(name="a b"), "tools[1].function.name", "invalid_value"),
     (function(name="f\n"), "tools[1].function.name", "invalid_value"),
-    (function(name="f" * 65), "tools[1].function.name", "invalid_value"),
+    (function(name="f" * 129), "tools[1].function.name", "invalid_value"),
     (function(name="get_weather"), "tools[1].function.name", "invalid_value"),
     (function(description=7), "tools[1].function.description", "invalid_type"),
     (function(parameters=[]), "tools[1].function.parameters", "invalid_type"),

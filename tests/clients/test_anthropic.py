@@ -50,6 +50,12 @@ def raw_events(hearth: Hearth, **fields: Any) -> list[tuple[str, dict[str, Any]]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in pairs]
 
 
+def test_models_are_listed_as_anthropic_s_client_reads_them(client: Anthropic, model: str) -> None:
+    (listed,) = [each for each in client.models.list() if each.id == model]
+    assert listed == client.models.retrieve(model)
+    assert (listed.type, listed.display_name) == ("model", model) and listed.created_at.year >= 2020
+
+
 def test_plain(client: Anthropic, model: str) -> None:
     answer = ask(client, model)
     assert (answer.type, answer.role, answer.model) == ("message", "assistant", model)

@@ -90,6 +90,35 @@ def test_a_call_and_an_answer_from_its_result(client: OpenAI) -> None:
     assert answer.output_text and [item.type for item in answer.output] == ["message"]
 
 
+def test_a_function_of_a_namespace_is_called_by_both_names(client: OpenAI, hearth: Hearth) -> None:
+    look = {"type": "function", "name": "look", "parameters": {"type": "object", "additionalProperties": False}}
+    tools: Any = [{"type": "namespace", "name": "mcp__sky", "description": "The sky.", "tools": [look]}]
+    asked: Any = {"model": hearth.models[0], "tool_choice": "required", "parallel_tool_calls": False}
+    answer = client.responses.with_raw_response.create(
+        input="Is it blue?", tools=[*tools, {"type": "web_search"}], **asked
+    )
+    assert answer.headers["x-hearth-ignored"] == "tools[1]"
+    first = answer.parse()
+    (call,) = first.output
+    assert (call.namespace, call.name, call.arguments) == ("mcp__sky", "look", "{}")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "blue"}
+    later = ask(client, hearth.models[0], input=[result], previous_response_id=first.id, tools=tools)
+    assert later.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens
+
+
+def test_a_reference_stands_for_a_kept_item(client: OpenAI, model: str) -> None:
+    first = ask(client, model, reasoning={"effort": "none"})
+    question: Any = {"role": "user", "content": "And the sea?"}
+    references = [{"type": "item_reference", "id": item.id} for item in first.output]
+    referring = ask(client, model, input=[*references, question])
+    assert referring.output_text == ask(client, model, input=[*first.output, question]).output_text
+    assert next(iter(client.responses.input_items.list(referring.id, order="asc"))).id == first.output[0].id
+    for stranger in ("msg_x", f"{first.output[0].id}0", "msg"):
+        with pytest.raises(openai.BadRequestError, match="not found") as refusal:
+            ask(client, model, input=[question, {"type": "item_reference", "id": stranger}])
+        assert refusal.value.param == "input[1].id"
+
+
 def test_a_later_request_goes_on_from_a_kept_response(client: OpenAI, model: str) -> None:
     first = ask(client, model, instructions="Be brief.")
     with client.responses.stream(

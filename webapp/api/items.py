@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from webapp.api.responses_schema import Item, MessageItem
+from webapp.api.responses_schema import Item, MessageItem, ReferenceItem, items_of
 from webapp.errors import InvalidRequest
 
 DEFAULT_LIMIT = 20
@@ -14,6 +14,27 @@ ORDERS = ("desc", "asc")
 PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
 Json = dict[str, Any]
+# The items of a response that was kept, by its id.
+Kept = Callable[[str], Sequence[Mapping[str, Any]]]
+
+
+def resolved(asked: str | Sequence[Item], kept: Kept) -> str | list[Item]:
+    """Items as they were kept in place of references to them. Raises InvalidRequest for one that is not there."""
+    if isinstance(asked, str):
+        return asked
+    return [
+        _found(item.id, kept, f"input[{index}].id") if isinstance(item, ReferenceItem) else item
+        for index, item in enumerate(asked)
+    ]
+
+
+def _found(item_id: str, kept: Kept, param: str) -> Item:
+    """An item's id has in its middle what the id of its response ends with."""
+    number = "".join(item_id.split("_")[1:2])
+    found = [item for item in kept(f"resp_{number}") if item["id"] == item_id]
+    if not found:
+        raise InvalidRequest(f"Item with id '{item_id[:64]}' not found.", param, "invalid_value")
+    return items_of(found)[0]
 
 
 def to_keep(asked: str | Sequence[Item], request_id: str) -> list[Json]:

@@ -18,6 +18,8 @@ from webapp.api.tools import MAX_TOOLS, FunctionName, Parameters, check
 from webapp.errors import InvalidRequest
 from webapp.generation import ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
 
+# Claude Code says with it what is to be billed; it differs between conversations and would part their prompts.
+BILLING = "x-anthropic-billing-header:"
 CHOICES: dict[str, ChoiceMode] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -167,8 +169,8 @@ class ToolOffer(Block):
     strict: bool | None = None
     eager_input_streaming: bool | None = None
 
-    def to_tool(self) -> Tool:
-        return Tool(self.name, self.description, self.input_schema, bool(self.strict), "input_schema")
+    def to_tool(self, param: str) -> Tool:
+        return Tool(self.name, self.description, self.input_schema, bool(self.strict), param, "input_schema")
 
 
 class Choice(Wire):
@@ -207,14 +209,15 @@ class CountBody(Wire):
 
     @property
     def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
-        tools = tuple(offer.to_tool() for offer in self.tools or ())
+        tools = tuple(offer.to_tool(f"tools[{index}]") for index, offer in enumerate(self.tools or ()))
         choice = self.tool_choice.to_choice() if self.tool_choice else ToolChoice()
         check(tools, choice, "")
         return tools, choice
 
     @property
     def _messages(self) -> tuple[Message, ...]:
-        system = [] if self.system is None else [Message("system", joined(self.system, "\n\n"))]
+        told = _without_billing(self.system)
+        system = [] if told in (None, []) else [Message("system", joined(told, "\n\n"))]
         turns = (turn.to_messages(f"messages[{index}]") for index, turn in enumerate(self.messages))
         said = tuple(message for turn in turns for message in turn)
         self._check_beginning(said[-1])
@@ -243,13 +246,15 @@ class MessagesBody(CountBody):
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    output_format: OutputFormat | None = None
 
     @property
     def grammar(self) -> Grammar | None:
-        if self.output_config is None or self.output_config.format is None:
-            return None
-        schema = self.output_config.format.schema_
-        return Grammar("JSON schema", json.dumps(schema), "output_config.format.schema")
+        """`output_format` is the older place of the same."""
+        chosen, param = self.output_format, "output_format"
+        if self.output_config and self.output_config.format:
+            chosen, param = self.output_config.format, "output_config.format"
+        return Grammar("JSON schema", json.dumps(chosen.schema_), f"{param}.schema") if chosen else None
 
     @property
     def shows_thinking(self) -> bool:
@@ -264,6 +269,10 @@ class MessagesBody(CountBody):
             stop=tuple(self.stop_sequences or ()),
             grammar=self.grammar,
         )
+
+
+def _without_billing(system: str | list[TextBlock] | None) -> str | list[TextBlock] | None:
+    return [block for block in system if not block.text.startswith(BILLING)] if isinstance(system, list) else system
 
 
 def joined(said: str | list[TextBlock] | None, between: str) -> str:

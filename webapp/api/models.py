@@ -1,6 +1,8 @@
-"""GET /v1/models and /v1/models/{id}: who answers, in OpenAI's shape and a little more."""
+"""GET /v1/models and /v1/models/{id}: who answers, in OpenAI's shape and Anthropic's at once, and a little more."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from flask import Blueprint, Response
 
@@ -18,7 +20,9 @@ def list_models() -> Response:
     """Everyone who answers: profiles, then installed models."""
     states = _states()
     shown = [target for target in server().router.targets() if visitor().may_use(target.name)]
-    return json_response({"object": "list", "data": [_to_wire(target, states) for target in shown]})
+    ids = [target.name for target in shown]
+    page = {"has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    return json_response({"object": "list", "data": [_to_wire(target, states) for target in shown], **page})
 
 
 @routes.get("/<path:model_id>")
@@ -38,6 +42,9 @@ def _to_wire(target: Target, states: dict[str, str]) -> dict[str, object]:
         "id": target.name,
         "object": "model",
         "created": model.created,
+        "type": "model",
+        "display_name": target.name,
+        "created_at": _as_date(model.created),
         "owned_by": model.id.partition("/")[0] if "/" in model.id else "hearth",
         "context_length": target.context_length,
         "max_output_tokens": target.context_length,
@@ -46,5 +53,10 @@ def _to_wire(target: Target, states: dict[str, str]) -> dict[str, object]:
     if profile is None:
         return wire
     longest = min(profile.max_tokens or target.context_length, target.context_length)
-    own = {"created": profile.created, "owned_by": "profile", "max_output_tokens": longest, "profile_of": model.id}
+    created = {"created": profile.created, "created_at": _as_date(profile.created)}
+    own = {**created, "owned_by": "profile", "max_output_tokens": longest, "profile_of": model.id}
     return wire | own
+
+
+def _as_date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
+from webapp.api.strict import Wire
 from webapp.errors import UnsupportedParameter
 
 # Accepted without effect: they name, store or bill a request, and change nothing in its answer.
@@ -69,7 +68,7 @@ def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...])
             )
 
 
-def ignored_names(body: BaseModel, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
+def ignored_names(body: Wire, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
     """The unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
     known = harmless | {parameter.name for parameter in refused}
     names: list[str] = []
@@ -81,15 +80,18 @@ def ignored_names(body: BaseModel, refused: tuple[Refused, ...], harmless: froze
     return ", ".join(names)
 
 
-def _extra_paths(model: BaseModel, known: frozenset[str] = frozenset(), prefix: str = "") -> Iterator[str]:
+def _extra_paths(model: Wire, known: frozenset[str] = frozenset(), prefix: str = "") -> Iterator[str]:
+    if model.left_out:
+        yield prefix.removesuffix(".")
+        return
     for name in model.model_extra or ():
         if name not in known:
             yield prefix + _header_safe(name)
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, Wire):
             yield from _extra_paths(value, prefix=f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        elif isinstance(value, list) and value and isinstance(value[0], Wire):
             for index, item in enumerate(value):
                 yield from _extra_paths(item, prefix=f"{prefix}{name}[{index}].")
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from webapp.api.answer import begin, event_stream, json_response, read, tell_ignored
 from webapp.api.current import request_id, server
-from webapp.api.items import page_of, to_keep
+from webapp.api.items import page_of, resolved, to_keep
 from webapp.api.log import record
 from webapp.api.parameters import HARMLESS, Refused, refuse_unsupported
 from webapp.api.responses_schema import ResponseBody, items_of
@@ -45,11 +45,12 @@ def create_response() -> Response:
     record().generates = True
     body = read(ResponseBody, REFUSED)
     owner, previous = visitor().name, body.previous_response_id
+    body = body.model_copy(update={"input": resolved(body.input, partial(server().responses.items_of, owner))})
     earlier = server().responses.conversation(owner, previous) if previous is not None else []
     asked = body.to_request(request_id(), items_of(earlier))
     stream, events = begin(asked)
     keep = None if body.store is False else partial(server().responses.keep, owner, to_keep(body.input, asked.id))
-    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep)
+    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep, body.callees)
     response = event_stream(wire.stream(events), stream) if body.stream else json_response(wire.plain(events))
     return tell_ignored(response, body, REFUSED, IGNORED)
 

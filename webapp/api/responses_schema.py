@@ -11,16 +11,16 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
-from pydantic_core import from_json
 
-from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, shape_of
+from webapp.api.responses_tools import AnyTools, Callee, Choice, callees, joined_name, to_tools
+from webapp.api.schema import MAX_MESSAGES, TextFormat, TokenLimit, by_type, shape_of
 from webapp.api.strict import Wire, unsupported
-from webapp.api.tools import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
+from webapp.api.tools import made_call
 from webapp.errors import InvalidRequest
-from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message, Tool, ToolChoice
+from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
-ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})
+ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning", "item_reference"})
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -56,17 +56,12 @@ class CallItem(Wire):
     call_id: Id
     name: Id
     arguments: str
+    namespace: Id | None = None
     id: str | None = None
     status: str | None = None
 
-    def as_template_value(self) -> dict[str, object]:
-        """Chat templates want the arguments as an object; what a model wrote wrongly stays a string."""
-        try:
-            parsed = from_json(self.arguments, allow_inf_nan=False)
-        except ValueError:
-            parsed = None
-        arguments = parsed if isinstance(parsed, dict) else self.arguments
-        return {"id": self.call_id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+    def as_template_value(self) -> Mapping[str, object]:
+        return made_call(self.call_id, joined_name(self.namespace, self.name), self.arguments)
 
 
 class OutputItem(Wire):
@@ -88,6 +83,13 @@ class ReasoningItem(Wire):
     status: str | None = None
 
 
+class ReferenceItem(Wire):
+    """Stands for an item of a response that was kept."""
+
+    type: Literal["item_reference"]
+    id: Id
+
+
 def _tag_of(item: object) -> str:
     kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
     return f"<{kind or 'message'}>"
@@ -104,37 +106,14 @@ Item = Annotated[
     Annotated[MessageItem, Tag("<message>")]
     | Annotated[CallItem, Tag("<function_call>")]
     | Annotated[OutputItem, Tag("<function_call_output>")]
-    | Annotated[ReasoningItem, Tag("<reasoning>")],
+    | Annotated[ReasoningItem, Tag("<reasoning>")]
+    | Annotated[ReferenceItem, Tag("<item_reference>")],
     Discriminator(_tag_of),
     BeforeValidator(_known),
 ]
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True), Tag("<list>")]
 Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
-
-
-class FunctionTool(Wire):
-    type: FunctionType
-    name: FunctionName
-    description: str | None = None
-    parameters: Parameters | None = None
-    strict: bool | None = None
-
-    def to_tool(self) -> Tool:
-        given = {} if self.parameters is None else {"parameters": self.parameters}
-        return Tool(self.name, self.description, strict=bool(self.strict), schema_name="parameters", **given)
-
-
-class NamedFunction(Wire):
-    type: FunctionType
-    name: FunctionName
-
-
-def _shape_of_choice(value: object) -> str:
-    return "<object>" if isinstance(value, dict | NamedFunction) else "<text>"
-
-
-Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
 
 
 class ObjectFormat(Wire):
@@ -149,8 +128,16 @@ class SchemaFormat(Wire):
     strict: bool | None = None
 
 
+AnyFormat = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[ObjectFormat, Tag("<json_object>")]
+    | Annotated[SchemaFormat, Tag("<json_schema>")],
+    by_type("text", "json_object", "json_schema"),
+]
+
+
 class TextOptions(Wire):
-    format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    format: AnyFormat | None = None
     verbosity: Literal["medium"] | None = None
 
     @property
@@ -180,7 +167,7 @@ class ResponseBody(Wire):
     stream: bool | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tools: AnyTools | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     metadata: dict[str, str] | None = None
@@ -189,7 +176,7 @@ class ResponseBody(Wire):
         """`earlier` is the conversation that it goes on from, without what it was told to be."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
         level = self.reasoning and self.reasoning.effort
-        tools, choice = self._offered
+        tools, choice = to_tools(self.tools or (), self.tool_choice or "auto")
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -204,12 +191,9 @@ class ResponseBody(Wire):
         )
 
     @property
-    def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
-        tools = tuple(tool.to_tool() for tool in self.tools or ())
-        asked = self.tool_choice or "auto"
-        choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
-        check(tools, choice, "")
-        return tools, choice
+    def callees(self) -> Mapping[str, Callee]:
+        """The functions of namespaces by the names that the model calls."""
+        return callees(self.tools or ())
 
     def _messages(self, earlier: Sequence[Item]) -> tuple[Message, ...]:
         """Calls belong to the assistant's message before them."""

@@ -6,10 +6,13 @@ Knows no Flask and no engine.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from webapp.api.wire import sign_of_life
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
@@ -25,10 +28,22 @@ STATUSES: dict[FinishReason, str] = {
 
 
 class ResponseWire:
-    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept."""
+    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept.
 
-    def __init__(self, request_id: str, model: str, created: int, asked: Json, keep: Keep | None = None):
+    `callees` says by what names the client knows functions that the model has other names for.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        model: str,
+        created: int,
+        asked: Json,
+        keep: Keep | None = None,
+        callees: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ):
         self._keep = keep
+        self._callees = callees
         self._number = request_id.removeprefix("req_")
         self._response: Json = {
             "id": f"resp_{self._number}",
@@ -48,8 +63,12 @@ class ResponseWire:
 
     def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
         """The whole body. A failure is its last event, response.failed."""
-        for number, said in enumerate(self._all(events)):
-            body = {**said, "sequence_number": number}
+        numbers = itertools.count()
+        for said in self._all(events):
+            if isinstance(said, Prefill):
+                yield sign_of_life(said)
+                continue
+            body = {**said, "sequence_number": next(numbers)}
             data = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             yield f"event: {said['type']}\ndata: {data}\n\n".encode()
 
@@ -60,11 +79,13 @@ class ResponseWire:
                 pass
         return self._response
 
-    def _all(self, events: Iterable[Event]) -> Iterator[Json]:
+    def _all(self, events: Iterable[Event]) -> Iterator[Json | Prefill]:
         yield self._told("created")
         yield self._told("in_progress")
         try:
             for event in events:
+                if isinstance(event, Prefill):
+                    yield event
                 yield from self._say(event)
         except HearthError as error:
             self._response |= {"status": "failed", "store": False, "error": {"code": error.code, "message": str(error)}}
@@ -82,7 +103,8 @@ class ResponseWire:
                 yield from self._grow("reasoning_text", event.text)
             case ToolCall():
                 if event.id is not None:
-                    yield from self._open("function_call", {"call_id": event.id, "name": event.name, "arguments": ""})
+                    callee = self._callees.get(event.name or "", {"name": event.name})
+                    yield from self._open("function_call", {"call_id": event.id, **callee, "arguments": ""})
                 if self._item is not None and event.arguments:
                     self._item["arguments"] += event.arguments
                     yield self._of_item("function_call_arguments.delta", delta=event.arguments)

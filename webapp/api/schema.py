@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails, from_json
 
 from webapp.api.strict import UNSUPPORTED, Wire, unsupported
 from webapp.api.template_schema import OPTIONS, TemplateBody
-from webapp.api.tools import ChoiceBody, ToolBodies, to_tools
+from webapp.api.tools import ChoiceBody, ToolBodies, made_call, to_tools
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
 
@@ -91,13 +91,7 @@ class ToolCall(Wire):
     function: FunctionCall
 
     def as_template_value(self) -> Mapping[str, object]:
-        """Chat templates want the arguments as an object; what a model wrote wrongly stays a string."""
-        try:
-            parsed = from_json(self.function.arguments, allow_inf_nan=False)
-        except ValueError:
-            parsed = None
-        arguments = parsed if isinstance(parsed, dict) else self.function.arguments
-        return {"id": self.id, "type": "function", "function": {"name": self.function.name, "arguments": arguments}}
+        return made_call(self.id, self.function.name, self.function.arguments)
 
 
 class ChatMessage(Wire):
@@ -172,8 +166,23 @@ class GrammarFormat(Wire):
         return Grammar("grammar", self.grammar_, "response_format.grammar")
 
 
+def by_type(*kinds: str) -> Discriminator:
+    """Tells objects apart by their `type`; what has none is taken for the first, which says what it misses."""
+
+    def tag_of(value: object) -> str:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return f"<{kind}>" if isinstance(kind, str) else f"<{kinds[0]}>"
+
+    return Discriminator(tag_of, "unknown_kind", f"'type' should be one of {', '.join(kinds)}")
+
+
 ResponseFormat = Annotated[
-    TextFormat | JsonObjectFormat | JsonSchemaFormat | RegexFormat | GrammarFormat, Field(discriminator="type")
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[JsonSchemaFormat, Tag("<json_schema>")]
+    | Annotated[RegexFormat, Tag("<regex>")]
+    | Annotated[GrammarFormat, Tag("<grammar>")],
+    by_type("text", "json_object", "json_schema", "regex", "grammar"),
 ]
 
 

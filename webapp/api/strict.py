@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
@@ -12,6 +14,9 @@ class Wire(BaseModel):
     """Strict: a bool is no number, a number is no string; NaN and Infinity are nothing at all."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+    # Accepted without effect, and named to the client as a whole.
+    left_out: ClassVar[bool] = False
 
 
 def unsupported(message: str, **values: object) -> PydanticCustomError:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import from_json
 
 from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
 from webapp.generation import Tool, ToolChoice
 
-MAX_TOOLS = 128
-_UNSUPPORTED_TYPES = frozenset({"custom", "allowed_tools"})
+# OpenAI allows 128 and Anthropic names no number; Claude Code offers those of all its MCP servers at once.
+MAX_TOOLS = 512
+# Types that OpenAI defines; clients run some of them, but the models know those by heart only.
+_UNSUPPORTED_TYPES = frozenset(
+    {
+        "allowed_tools",
+        "apply_patch",
+        "code_interpreter",
+        "computer",
+        "computer_use_preview",
+        "custom",
+        "file_search",
+        "image_generation",
+        "local_shell",
+        "mcp",
+        "programmatic_tool_calling",
+        "shell",
+        "tool_search",
+        "web_search",
+        "web_search_2025_08_26",
+        "web_search_preview",
+        "web_search_preview_2025_03_11",
+    }
+)
 
 
 def _shape(value: object) -> str:
@@ -35,9 +58,8 @@ def _schema_of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 FunctionType = Annotated[Literal["function"], BeforeValidator(_only_functions)]
-FunctionName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
-
-
+# Anthropic allows twice what OpenAI does, and names of MCP tools are long.
+FunctionName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,128}$")]
 Parameters = Annotated[dict[str, Any], AfterValidator(_schema_of_an_object)]
 
 
@@ -52,10 +74,12 @@ class ToolBody(Wire):
     type: FunctionType
     function: Function
 
-    def to_tool(self) -> Tool:
+    def to_tool(self, param: str) -> Tool:
         function = self.function
         given: dict[str, Any] = {} if function.parameters is None else {"parameters": function.parameters}
-        return Tool(function.name, function.description, strict=bool(function.strict), **given)
+        return Tool(
+            function.name, function.description, strict=bool(function.strict), param=f"{param}.function", **given
+        )
 
 
 class NamedFunction(Wire):
@@ -74,7 +98,7 @@ ChoiceBody = Annotated[ChoiceMode | Annotated[NamedChoice, Tag("<object>")], Dis
 
 def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
-    tools = tuple(body.to_tool() for body in bodies or ())
+    tools = tuple(body.to_tool(f"tools[{index}]") for index, body in enumerate(bodies or ()))
     if isinstance(choice, NamedChoice):
         chosen = ToolChoice("required", choice.function.name)
     else:
@@ -84,12 +108,28 @@ def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tu
 
 
 def check(tools: tuple[Tool, ...], choice: ToolChoice, inside: str) -> None:
-    """Whether tools and choice fit together. `inside` is where names and the like stand in what the client wrote."""
+    """Whether tools and choice fit together. `inside` is where in its choice the client wrote the name."""
     names = [tool.name for tool in tools]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise InvalidRequest(f"Two tools are named '{name}'.", f"tools[{index}].{inside}name", "invalid_value")
+    for index, tool in enumerate(tools):
+        if tool.name in names[:index]:
+            raise InvalidRequest(f"Two tools are named '{tool.name}'.", f"{tool.param}.name", "invalid_value")
     if choice.name is not None and choice.name not in names:
         raise InvalidRequest(f"No tool is named '{choice.name}'.", f"tool_choice.{inside}name", "invalid_value")
     if choice.mode == "required" and not tools:
         raise InvalidRequest("A call can only be required of tools that are given.", "tool_choice", "invalid_value")
+
+
+def made_call(call_id: str, name: str, arguments: str) -> Mapping[str, object]:
+    """A call of the history, for chat templates: they want its arguments as an object.
+
+    What a model wrote wrongly stays a string.
+    """
+    try:
+        parsed = from_json(arguments, allow_inf_nan=False)
+    except ValueError:
+        parsed = None
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": name, "arguments": parsed if isinstance(parsed, dict) else arguments},
+    }

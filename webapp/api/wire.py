@@ -58,7 +58,7 @@ def server_sent(events: Iterable[GenerationEvent], wires: Sequence[Wire], includ
                 case Choice(index, inner):
                     yield _said(inner, wires[index])
                 case Prefill():
-                    yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
+                    yield sign_of_life(event)
                 case Finish():
                     if len(wires) == 1:
                         yield wires[0].finish(event.reason)
@@ -69,6 +69,11 @@ def server_sent(events: Iterable[GenerationEvent], wires: Sequence[Wire], includ
                     yield _said(event, wires[0])
     except HearthError as error:
         yield _message(body_of(error))
+
+
+def sign_of_life(event: Prefill) -> bytes:
+    """A comment: it keeps the connection alive, and clients skip it."""
+    return f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
 
 
 def _said(event: Text | Reasoning | ToolCall | Finish, wire: Wire) -> bytes:

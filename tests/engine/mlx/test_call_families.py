@@ -274,7 +274,7 @@ PAIR = {"type": "array", "prefixItems": [{}]}
 def test_what_a_format_cannot_carry_is_refused_where_it_stands(
     make: Make, family: str, name: str, parameters: dict[str, Any], path: str, reason: str
 ) -> None:
-    strict = (Tool("first"), Tool(name, None, parameters, strict=True))
+    strict = (Tool("first"), Tool(name, None, parameters, strict=True, param="tools[1].function"))
     with pytest.raises(UnsupportedParameter, match=reason) as refused:
         make(family, False).constraint(request(strict, ToolChoice("required")), Prompt((5,)), {})
     assert refused.value.param == f"tools[1].function.parameters{path}"

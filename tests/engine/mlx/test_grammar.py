@@ -158,6 +158,18 @@ def bits(constraint: Matched, vocabulary: int) -> set[int]:
     return set(np.flatnonzero(np.array(allowed(mx.array(words[None]), vocabulary))[0]).tolist())
 
 
+def test_a_record_as_zod_describes_it_is_enforced(backend: Backend, installed: Installed) -> None:
+    names = {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "integer"}}
+    schema = {"type": "object", "properties": {"propertyNames": {"type": "string"}, "all": {"anyOf": [names]}}}
+    tokenizer = backend.tokenizer(installed(QWEN))
+    for text, fits in (('{"propertyNames": "a", "all": {"a": 1', True), ('{"propertyNames": 1', False)):
+        constraint = tokenizer.constraint(asking(Grammar("JSON schema", json.dumps(schema), "f")), Prompt((5,)), {})
+        assert isinstance(constraint, Matched)
+        for token in tokenizer.encode(text):
+            constraint.consume(token)
+        assert (constraint.broken is None) is fits
+
+
 def test_a_thought_comes_first_when_it_is_asked_for(backend: Backend, installed: Installed) -> None:
     tokenizer = backend.tokenizer(installed(QWEN))
     [start], [end] = tokenizer.encode("<think>"), tokenizer.encode("</think>")

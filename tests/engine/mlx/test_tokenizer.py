@@ -55,6 +55,31 @@ def test_a_developer_is_the_system_where_the_template_knows_none(templated: Temp
     assert knows.decode(knows.render([Message("developer", "x")], {}, 4096).tokens).split() == ["developer"]
 
 
+STRICT = """\
+{%- for m in messages %}
+{%- if m.role == 'system' and not loop.first %}{{ raise_exception('The system speaks first.') }}{% endif %}
+{%- if loop.previtem and loop.previtem.role == m.role != 'tool' %}{{ raise_exception('Roles alternate.') }}{% endif %}
+{{- m.role }}({{ m.content }}) {% endfor %}
+{%- if not messages | selectattr('role', 'equalto', 'user') | list %}{{ raise_exception('Nobody asks.') }}{% endif %}"""
+
+
+def test_what_a_strict_template_refuses_is_gathered(templated: Templated) -> None:
+    strict = templated(STRICT)
+    said = [Message("developer", "A"), Message("developer", "B"), Message("user", "C"), Message("system", "D")]
+    prompt = strict.render([*said, *CALLED[1:], Message("user", "E")], {}, 4096)
+    whole = "system(A\n\nB) user(C\n\nD) assistant() tool(rain) user(E) "
+    assert strict.decode(prompt.tokens).strip() == whole.strip()
+    as_it_stands = templated("{% for m in messages %}{{ m.role }} {% endfor %}").render(said, {}, 4096)
+    assert strict.decode(as_it_stands.tokens).split() == ["system", "system", "user", "system"]
+
+
+def test_history_is_shared_though_instructions_alone_are_refused(templated: Templated) -> None:
+    prompt = templated(STRICT + "{% if add_generation_prompt %}assistant({% endif %}").render(
+        [Message("system", "A"), Message("user", "B")], {}, 4096
+    )
+    assert len(prompt.checkpoints) == 1
+
+
 def test_a_template_that_refuses_is_the_requests_fault(templated: Templated) -> None:
     strict = templated("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate") as refused:

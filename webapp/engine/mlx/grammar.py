@@ -20,6 +20,7 @@ from webapp.engine.mlx.bitmask import EVERYTHING, WORD_BITS, Words, allow, forbi
 from webapp.engine.mlx.calls.grammar import Writing, calls, one_call
 from webapp.engine.mlx.calls.lark import WHITE_SPACE, json_value, pattern
 from webapp.engine.mlx.calls.marker import Marker
+from webapp.engine.mlx.calls.schemas import limits
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar
 
@@ -87,7 +88,7 @@ def _source(grammar: Grammar) -> str:
         match grammar.kind:
             case "JSON schema":
                 bounded: Any = {"whitespace_pattern": WHITE_SPACE}
-                return str(LLMatcher.grammar_from_json_schema(grammar.text, overrides=bounded))
+                return str(LLMatcher.grammar_from_json_schema(json.dumps(_schema(grammar)), overrides=bounded))
             case "regex":
                 return str(LLMatcher.grammar_from_regex(grammar.text))
             case "grammar":
@@ -96,11 +97,15 @@ def _source(grammar: Grammar) -> str:
         raise InvalidRequest(f"The {grammar.kind} is not valid: {error}.", grammar.param, "invalid_value") from error
 
 
+def _schema(grammar: Grammar) -> object:
+    return limits(json.loads(grammar.text))
+
+
 def _rule(grammar: Grammar) -> str:
     """What stands behind the name of a rule, for a grammar that has been found valid."""
     match grammar.kind:
         case "JSON schema":
-            return json_value(json.loads(grammar.text))
+            return json_value(_schema(grammar))
         case "regex":
             return pattern(grammar.text)
         case "grammar":

@@ -23,6 +23,7 @@ from webapp.engine.mlx.config import eos_ids, read_config
 from webapp.engine.mlx.deadline import within
 from webapp.engine.mlx.grammar import Grammars, Matched
 from webapp.engine.mlx.template import TemplateOptions, names_read
+from webapp.engine.mlx.turns import Turns, beginning, gathered, name_results, without_empty_end
 from webapp.engine.output import Detokenizer
 from webapp.engine.sequence import Prompt
 from webapp.engine.tool_calls import CallFormat
@@ -38,8 +39,6 @@ END_MARK = "\ue000\ue001 "
 # More than one token may spell a letter, but no more than this.
 LONGEST_LETTER = 4
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-
-Turns = list[dict[str, Any]]
 
 
 class Tokenizer:
@@ -72,9 +71,9 @@ class Tokenizer:
         """
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
-        turns = _without_empty_end([self._as_dict(message) for message in messages])
-        _name_results(turns)
-        begun = _beginning(turns)
+        turns = without_empty_end([self._as_dict(message) for message in messages])
+        name_results(turns)
+        begun = beginning(turns)
         options = {**options, "tools": self._offer(tools)} if tools else dict(options)
         try:
             text, beginnings = within(self._render_seconds, lambda: self._texts(turns, options, begun))
@@ -109,14 +108,28 @@ class Tokenizer:
             raise InvalidRequest(f"Tokenizing took longer than {ENCODE_SECONDS:g} s.", param) from error
 
     def _texts(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, list[str]]:
+        """The turns as they stand, or gathered for a template that refuses them so."""
+        try:
+            return self._rendered(turns, options, begun)
+        except InvalidRequest:
+            fewer = gathered(turns)
+            if fewer == turns:
+                raise
+            return self._rendered(fewer, options, begun)
+
+    def _rendered(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, list[str]]:
         """The rendered prompt, and its beginnings that other prompts will share: system message, history."""
         history = turns[:-1] if begun else turns
         text = self._begun(turns, options) if begun else self._apply(turns, options, add_generation_prompt=True)
         shared = [part for part in (turns[:1] if turns[0]["role"] == "system" else [], history) if part]
+        return text, [beginning for part in shared for beginning in self._beginnings(part, options)]
+
+    def _beginnings(self, part: Turns, options: dict[str, object]) -> list[str]:
+        """One; or none of a template that demands a user's turn."""
         try:
-            return text, [self._apply(part, options, add_generation_prompt=False) for part in shared]
+            return [self._apply(part, options, add_generation_prompt=False)]
         except InvalidRequest:
-            return text, []  # a template may demand a user turn: then there is no such place
+            return []
 
     def _begun(self, turns: Turns, options: dict[str, object]) -> str:
         """The prompt up to where the last message breaks off, without what the template closes it with."""
@@ -279,27 +292,6 @@ def _as_offer(tool: Tool) -> dict[str, Any]:
     """As templates and parsers know it."""
     described = {} if tool.description is None else {"description": tool.description}
     return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}
-
-
-def _beginning(turns: Turns) -> str:
-    """What the answer begins with: the text of a last message that is the model's own."""
-    last = turns[-1]
-    return "" if last["role"] != "assistant" or "tool_calls" in last else str(last["content"])
-
-
-def _without_empty_end(turns: Turns) -> Turns:
-    """An answer that has not begun yet needs no message."""
-    *earlier, last = turns
-    is_empty = last["role"] == "assistant" and "tool_calls" not in last and not last["content"].strip()
-    return earlier if earlier and is_empty else turns
-
-
-def _name_results(turns: Turns) -> None:
-    """Some templates write the name of the function beside its result; OpenAI's clients give the id of the call."""
-    names = {call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())}
-    for turn in turns:
-        if turn["role"] == "tool" and turn.get("tool_call_id") in names:
-            turn.setdefault("name", names[turn["tool_call_id"]])
 
 
 class Tokenizers:

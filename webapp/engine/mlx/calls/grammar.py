@@ -10,7 +10,7 @@ from llguidance import LLMatcher
 
 from webapp.engine.mlx.calls.families import FAMILIES, Family
 from webapp.engine.mlx.calls.lark import Lark
-from webapp.engine.mlx.calls.schemas import Schema, Unwritable, properties, required
+from webapp.engine.mlx.calls.schemas import Schema, Unwritable, limits, properties, required
 from webapp.errors import UnsupportedParameter
 from webapp.generation import Tool
 
@@ -51,8 +51,8 @@ def _family(writing: Writing, param: str) -> Family:
 
 
 def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], only: str | None, several: bool) -> str:
-    chosen = [(index, tool) for index, tool in enumerate(tools) if only in (None, tool.name)]
-    call = lark.rule([choice for index, tool in chosen for choice in _bodies(lark, family, index, tool)])
+    chosen = [tool for tool in tools if only in (None, tool.name)]
+    call = lark.rule([choice for tool in chosen for choice in _bodies(lark, family, tool)])
     if family.section is None:
         return f"{call} {lark.say(writing.end)}"
     opening, closing = family.section
@@ -60,18 +60,19 @@ def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], 
     return f"{lark.say(opening)} {call} {again} {lark.say(closing + writing.end)}"
 
 
-def _bodies(lark: Lark, family: Family, index: int, tool: Tool) -> list[str]:
+def _bodies(lark: Lark, family: Family, tool: Tool) -> list[str]:
     """A call of this tool. What cannot be enforced is let go where nobody insists, down to the bare names."""
+    schema = limits(tool.parameters)
     try:
         try:
-            _check(tool.parameters)
-            return _written(lark, family, tool.name, tool.parameters)
+            _check(schema)
+            return _written(lark, family, tool.name, schema)
         except Unwritable:
             if tool.strict:
                 raise
-            return _written(lark, family, tool.name, _lenient(tool.parameters))
+            return _written(lark, family, tool.name, _lenient(schema))
     except Unwritable as problem:
-        path = ".".join([f"tools[{index}].{tool.schema_name}", *problem.path])
+        path = ".".join([tool.param, tool.schema_name, *problem.path])
         raise UnsupportedParameter(f"Calls of '{tool.name}' cannot be enforced: {problem.reason}.", path) from None
 
 

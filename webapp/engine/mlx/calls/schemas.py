@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 Schema = Mapping[str, object]
 
@@ -11,6 +12,8 @@ ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id"}
 )
 DEFINITIONS = ("$defs", "definitions")
+NAMED = ("properties", "patternProperties", *DEFINITIONS)
+VALUES = ("const", "default", "enum", "examples")
 DEEPEST = 24
 
 
@@ -24,6 +27,23 @@ class Unwritable(Exception):
 
     def below(self, *names: str) -> Unwritable:
         return Unwritable(self.reason, (*names, *self.path))
+
+
+def limits(schema: object) -> Any:
+    """The schema without what is always so: that names of properties are strings, which zod says of each record."""
+    if isinstance(schema, list):
+        return [limits(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    kept = {word: value for word, value in schema.items() if (word, value) != ("propertyNames", {"type": "string"})}
+    return {word: _limits_below(word, value) for word, value in kept.items()}
+
+
+def _limits_below(word: str, value: object) -> object:
+    """Names of properties are no words of a schema, and examples of values no schemas."""
+    if word in NAMED and isinstance(value, Mapping):
+        return {name: limits(each) for name, each in value.items()}
+    return value if word in VALUES else limits(value)
 
 
 def said(schema: Schema) -> set[str]:

@@ -1,0 +1,54 @@
+"""The turns of a conversation as chat templates want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Turns = list[dict[str, Any]]
+
+INSTRUCTIONS = ("system", "developer")
+
+
+def beginning(turns: Turns) -> str:
+    """What the answer begins with: the text of a last message that is the model's own."""
+    last = turns[-1]
+    return "" if last["role"] != "assistant" or "tool_calls" in last else str(last["content"])
+
+
+def without_empty_end(turns: Turns) -> Turns:
+    """An answer that has not begun yet needs no message."""
+    *earlier, last = turns
+    is_empty = last["role"] == "assistant" and "tool_calls" not in last and not last["content"].strip()
+    return earlier if earlier and is_empty else turns
+
+
+def name_results(turns: Turns) -> None:
+    """Some templates write the name of the function beside its result; OpenAI's clients give the id of the call."""
+    names = {call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())}
+    for turn in turns:
+        if turn["role"] == "tool" and turn.get("tool_call_id") in names:
+            turn.setdefault("name", names[turn["tool_call_id"]])
+
+
+def gathered(turns: Turns) -> Turns:
+    """As strict templates want them: instructions in one turn at the front, and no two of the same role in a row.
+
+    Agents instruct twice at the front and again on the way; what comes later is said by the user.
+    """
+    told: Turns = []
+    for turn in turns:
+        if told and told[-1]["role"] not in INSTRUCTIONS and turn["role"] in INSTRUCTIONS:
+            turn = {**turn, "role": "user"}
+        if told and _are_one(told[-1], turn):
+            told[-1] = {**told[-1], "content": f"{told[-1]['content']}\n\n{turn['content']}"}
+        else:
+            told.append(turn)
+    return told
+
+
+def _are_one(turn: dict[str, Any], following: dict[str, Any]) -> bool:
+    """Results of tools stay apart, and calls with their own text."""
+    both = (turn, following)
+    instruct = all(each["role"] in INSTRUCTIONS for each in both)
+    alike = turn["role"] == following["role"] != "tool"
+    return instruct or (alike and not any("tool_calls" in each for each in both))
