@@ -77,4 +77,5 @@ def idle(duration: float) -> str:
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
 
 
-FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, age, rate, short, labels, day, clock, moment, idle)}
+_OFFERED = (size, count, seconds, age, rate, short, labels, day, clock, moment, idle)
+FILTERS = {filter_.__name__: filter_ for filter_ in _OFFERED}
