@@ -14,9 +14,33 @@ function greet() {
 on("htmx:ws:after:connection", ({ detail }) => {
   socket = detail.connection.socket;
   document.body.removeAttribute("data-apart");
+  one("#notices .unheard")?.remove();
   greet();
 });
 on("htmx:ws:close", () => document.body.toggleAttribute("data-apart", !document.hidden));
+
+// Focus is not lost with what a swap takes away: it goes to the nearest part around it that stays,
+// or from an answer to the composer, which lies next to the newest one.
+let around = [];
+function remember() {
+  around = [];
+  for (let e = document.activeElement; e && e !== document.body; e = e.parentElement) around.push(e);
+}
+function refocus() {
+  const { activeElement: now, body } = document;
+  if (now !== body && now.checkVisibility()) return;
+  const still = (e) => (e.id === "thread" ? one("#composer") : e.isConnected ? e : e.id && document.getElementById(e.id));
+  const stays = around.map(still).find((e) => e && e.checkVisibility());
+  if (stays?.tabIndex < 0) stays.tabIndex = -1;
+  stays?.focus({ preventScroll: true });
+}
+on("htmx:before:swap", remember);
+on("htmx:after:swap", refocus);
+function takeAway(notice) {
+  remember();
+  notice.remove();
+  refocus();
+}
 
 // Scrolling: follow the answer only while the person is at the bottom.
 let shown, follow = true, lastTop = 0;
@@ -84,7 +108,8 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
   }
   const form = ctx.sourceElement;
   if (form.dataset?.closes) one(`#${form.dataset.closes}`)?.hidePopover();
-  form.closest?.(".notice")?.remove();
+  const notice = form.closest?.(".notice");
+  if (notice) takeAway(notice);
   if (form.id !== "composer") return;
   const [typed, ...rest] = ctx.request.body.getAll("text");
   const text = one("#text");
@@ -98,6 +123,7 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
 function complain(message) {
   const notice = one("#offline").content.cloneNode(true);
   if (message) notice.querySelector("p").textContent = message;
+  else notice.querySelector(".notice").classList.add("unheard");
   one("#notices").replaceChildren(notice);
 }
 on("htmx:error", ({ detail: { ctx } }) => ctx && complain());
@@ -146,7 +172,7 @@ function copied(button) {
 on("click", async (event) => {
   const { target } = event;
   if (target.closest("#jump")) { toBottom(); one("#text").focus({ preventScroll: true }); }
-  if (target.closest(".dismiss")) target.closest(".notice").remove();
+  if (target.closest(".dismiss")) takeAway(target.closest(".notice"));
   if (target.closest("#conversations a") && one("#conversations:popover-open")) one("#conversations").hidePopover();
   const code = target.closest(".copy-code");
   if (code && await copy(code.closest("figure").querySelector("code"))) copied(code);

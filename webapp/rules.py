@@ -61,7 +61,7 @@ class Rule:
         """What it takes, in words."""
         if self.minimum is None or self.maximum is None:
             return ", ".join(self.choices) or ("a list of" if self.type == "texts" else "model ids")
-        return f"{self.minimum:g} to {self.maximum:.10g}"
+        return f"{_plain(self.minimum)} to {_plain(self.maximum)}"
 
     def _check(self, text: str) -> None:
         if self.check:
@@ -73,6 +73,11 @@ class Rule:
         if value is None or too_small or too_large:
             raise ValueError(f"must be {kind} from {self.limits}")
         return value
+
+
+def _plain(number: float) -> str:
+    """Without an exponent: people read it."""
+    return f"{number:f}".rstrip("0").rstrip(".") if number % 1 else f"{number:.0f}"
 
 
 def _integer(raw: object) -> int | None:

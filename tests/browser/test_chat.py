@@ -115,6 +115,8 @@ def test_what_is_typed_is_kept(tab: Tab) -> None:
     tab.page.select_option("[name=model]", index=0)
     tab.page.press("#text", "Enter")
     expect(tab.page.locator("#notices [role=alert]")).to_contain_text("is not installed")
+    notice, composer = (tab.page.locator(place).bounding_box() for place in (".notice", "#composer"))
+    assert notice and composer and notice["y"] + notice["height"] < composer["y"]
     assert tab.page.input_value("#text") == "Half a thought"
     tab.page.fill("#text", "")
 
@@ -125,9 +127,11 @@ def test_answering_again_keeps_both_answers(tab: Tab) -> None:
     tab.page.press("#text", "Escape")
     tab.until_ended()
     first = tab.words()
-    tab.page.click("[title='Answer again']")
+    tab.page.focus("[title='Answer again']")
+    tab.page.keyboard.press("Enter")
     tab.until("document.querySelector('.answer')?.dataset.state === 'running'")
-    tab.page.press("#text", "Escape")
+    tab.until("document.activeElement.id === 'composer'")
+    tab.page.keyboard.press("Escape")
     expect(tab.page.locator(".siblings")).to_contain_text("2/2")
     tab.page.click("[title='Earlier answer']")
     expect(tab.page.locator(".siblings")).to_contain_text("1/2")

@@ -56,9 +56,13 @@ def test_a_key_from_making_to_revoking(open_tab: OpenTab, hearth: Hearth) -> Non
     assert found is not None and found.name == "aider"
     page.click("#panel-curl .try")
     expect(page.locator("#trial-curl .verdict")).to_contain_text("answered 200", timeout=30_000)
+    hearth.server.keys.create({"name": "zed"})
     page.click("button[aria-label='Revoke aider']")
     page.click(".ask:popover-open .danger")
-    expect(page.locator("#api-keys")).to_contain_text("None yet.")
+    expect(page.locator("#notices")).to_contain_text("“aider” is revoked.")
+    expect(page.locator(".ask:popover-open")).to_have_count(0)
+    assert page.evaluate("document.activeElement.closest('#api-keys') !== null")
+    expect(page.locator("#api-keys")).to_contain_text("zed")
     page.click("#panel-curl .try")
 
 

@@ -64,6 +64,7 @@ def test_made_used_changed_and_deleted(open_tab: OpenTab, hearth: Hearth) -> Non
     page.click(".ask:popover-open .danger")
     expect(page.locator("#profiles")).to_contain_text("None yet.")
     expect(page.locator(".notice")).to_contain_text("Deleted “crew/pirate”.")
+    assert page.evaluate("document.activeElement.closest('#profiles') !== null")
     assert not hearth.server.profiles.current
 
 

@@ -70,6 +70,7 @@ def test_a_request_is_shown_and_cancelled(http: httpx.Client, hearth: Hearth) ->
     with http.stream("POST", "/v1/completions", json=body) as stream:
         lines = stream.iter_lines()
         next(lines)
+        until(lambda: hearth.server.engine.snapshot.running == 1)
         (running,) = hearth.server.engine.snapshot.requests
         page = httpx.get(f"{hearth.base_url}/activity").text
         assert f'id="request-{running.id}"' in page and "1 running, 0 waiting" in page

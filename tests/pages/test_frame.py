@@ -63,6 +63,14 @@ def test_models_are_listed_with_state_size_and_context(client: FlaskClient) -> N
         assert part in page
 
 
+def test_models_that_would_read_alike_are_offered_by_their_whole_names() -> None:
+    assert words.labels(["one/nano", "two/nano", "two/ember"]) == {
+        "one/nano": "one/nano",
+        "two/nano": "two/nano",
+        "two/ember": "Ember",
+    }
+
+
 @pytest.mark.parametrize(
     ("then", "said"),
     [

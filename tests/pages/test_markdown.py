@@ -95,9 +95,16 @@ def test_no_text_whatever_leaves_the_allowed_tags(text: str) -> None:
 def only_what_is_allowed(html: str) -> bool:
     for tag, attributes in re.findall(r"<([a-z][a-z0-9-]*)((?:\s+[^<>]*)?)>", html):
         names = set(re.findall(r'([a-z:-]+)="[^"]*"', attributes))
-        if tag not in TAGS or names - ATTRIBUTES.get(tag, set()) - {"rel"}:
+        if tag not in TAGS or names - ATTRIBUTES.get(tag, set()) - ATTRIBUTES["*"] - {"rel"}:
             return False
     return not re.search(r'href="(?!https?:|mailto:|/|#|[^:"]*")', html)
+
+
+def test_a_block_runs_from_the_side_on_which_its_script_begins() -> None:
+    assert render("1. **مرحبا** Ada\n\nHello, שלום\n\n## שלום") == (
+        '<ol dir="rtl">\n<li><strong>مرحبا</strong> Ada</li>\n</ol>\n<p>Hello, שלום</p>\n<h4 dir="rtl">שלום</h4>\n'
+    )
+    assert '<div class="wide" tabindex="0" dir="rtl"><table>' in render("| سؤال |\n|---|\n| a |")
 
 
 @pytest.mark.parametrize("size", [1, 3, 17])

@@ -197,4 +197,4 @@ def test_a_chat_is_held_with_a_profile(client: FlaskClient, server: Server, scri
     page = client.get(f"/chat/{CHAT}").text
     assert '<option value="team/pirate" selected>' in page and 'value="on" checked' not in page
     server.profiles.delete("team/pirate")
-    assert "Pirate is no longer available" in client.get(f"/chat/{CHAT}").text
+    assert "pirate is no longer available" in client.get(f"/chat/{CHAT}").text

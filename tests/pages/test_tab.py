@@ -154,6 +154,20 @@ def test_a_running_answer_that_ended_before_the_next_look_is_finished(
     assert "The engine broke." in sent and "The answer failed" in sent
 
 
+def test_an_answer_that_ends_while_it_is_told_says_nothing_of_a_start(
+    server: Server, tab: Tab, scripted: Scripted
+) -> None:
+    greet(tab)
+    news(tab)
+    server.chats.start(CHAT, "Hi", QWEN)
+    told = tab.news()
+    assert 'hx-target="#conversation-list' in next(told)
+    scripted.feed(EngineFailed("The engine broke."))
+    until(lambda: server.chats.answer(CHAT) is None)
+    rest = "".join(told)
+    assert "The engine broke." in rest and ".state" not in rest
+
+
 def test_a_new_name_reaches_heading_list_and_title(server: Server, tab: Tab, answered: int) -> None:
     greet(tab, thread(server).chat.revision)
     news(tab)

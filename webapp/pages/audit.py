@@ -130,8 +130,8 @@ def as_text(value: object) -> str:
 def choices(log: AuditLog, asked: Mapping[str, str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Name, words for all, and values with words of each select; what is asked for is always among them."""
     offered = (
-        ("model", "Every model", [(model, words.short(model)) for model in log.records.recent("model")]),
-        ("status", "Every end", [(status, status.capitalize()) for status in STATUSES]),
+        ("model", "Every model", [*words.labels(log.records.recent("model")).items()]),
+        ("status", "Every outcome", [(status, status.capitalize()) for status in STATUSES]),
         ("who", "Everyone", [(who, who.capitalize()) for who in log.records.recent("who")]),
         ("kind", "Everything", [(kind, f"{kind.capitalize()}s") for kind in KINDS]),
         ("since", "Any time", list(SPANS)),

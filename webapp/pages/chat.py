@@ -18,6 +18,7 @@ from webapp.pages.markdown import render
 from webapp.store.chats import Chat, Turn
 
 LATEST_TURNS = 60
+LONGEST_NOTED = 60
 CHAT_ID = re.compile(r"[\w-]{8,32}")
 
 blueprint = room("chat")
@@ -95,7 +96,8 @@ def delete(chat_id: str) -> Response:
         return make_response(redirect(url_for("chat.new", deleted=chat_id), 303))
     page = _page(None)
     page.headers["HX-Push-Url"] = url_for("chat.new")
-    notice = render_template("partials/notice.html", message=f"Deleted “{title}”.", undo=chat_id, kind="status")
+    brief = title if len(title) <= LONGEST_NOTED else f"{title[:LONGEST_NOTED]}…"
+    notice = render_template("partials/notice.html", message=f"Deleted “{brief}”.", undo=chat_id, kind="status")
     page.set_data(page.get_data(as_text=True) + notice)
     return page
 

@@ -7,12 +7,14 @@ attribute that htmx reads survives, so what a model writes cannot make the page 
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from pygments import highlight
@@ -58,13 +60,14 @@ TAGS = {
     "ul",
 }
 ATTRIBUTES = {
+    "*": {"dir"},
     "a": {"href", "title"},
     "button": {"class", "type"},
     "code": {"class"},
-    "div": {"class"},
+    "div": {"class", "tabindex"},
     "figure": {"class"},
     "ol": {"start"},
-    "pre": {"class"},
+    "pre": {"class", "tabindex"},
     "span": {"class"},
 }
 SCHEMES = {"http", "https", "mailto"}
@@ -97,7 +100,7 @@ def _fence(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opt
     return (
         f'<figure class="code"><figcaption><span>{html.escape(language) or "text"}</span>'
         '<button type="button" class="quiet copy-code">Copy</button></figcaption>'
-        f"<pre><code>{code}</code></pre></figure>\n"
+        f'<pre tabindex="0"><code>{code}</code></pre></figure>\n'
     )
 
 
@@ -111,21 +114,44 @@ def _heading(self: RendererHTML, tokens: Sequence[Token], index: int, options: O
     """An answer's headings stand below the page's h1 and the turn's h2."""
     token = tokens[index]
     level = min(6, int(token.tag[1]) + 2)
-    return f"<h{level}>" if token.nesting == 1 else f"</h{level}>\n"
+    return f"<h{level}{self.renderAttrs(token)}>" if token.nesting == 1 else f"</h{level}>\n"
 
 
 def _table_open(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    return '<div class="wide"><table>\n'
+    return f'<div class="wide" tabindex="0"{self.renderAttrs(tokens[index])}><table>\n'
 
 
 def _table_close(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     return "</table></div>\n"
 
 
+def _direct(state: StateCore) -> None:
+    """A block whose first letter belongs to a script from right to left says so."""
+    block: Token | None = None
+    for token in state.tokens:
+        if token.level == 0 and token.nesting == 1:
+            block = token
+        elif block and token.type == "inline" and (direction := _direction(token.content)):
+            if direction == "rtl":
+                block.attrSet("dir", direction)
+            block = None
+
+
+def _direction(text: str) -> str | None:
+    for letter in text:
+        match unicodedata.bidirectional(letter):
+            case "L":
+                return "ltr"
+            case "R" | "AL":
+                return "rtl"
+    return None
+
+
 @lru_cache(maxsize=2)
 def _parser(coloured: bool) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": _colour if coloured else _plain})
     parser.enable(["table", "strikethrough"])
+    parser.core.ruler.push("direct", _direct)
     for rule in ("fence", "code_block"):
         parser.add_render_rule(rule, _fence)
     for rule in ("heading_open", "heading_close"):

@@ -76,6 +76,7 @@ def _form(
         sections=sections,
         typed=typed,
         errors=errors,
+        wrong=[row for row in rows if row.name in errors],
         saved=saved,
         effects=effects or [],
         written=written,

@@ -80,7 +80,7 @@ class Tab:
             thread = self._thread()
             if thread is not None:
                 yield from self._changed(thread)
-        if answer and answer.turn_id in (self._known or ()):
+        if answer and answer.turn_id == self._running:
             yield from self._follow(answer)
 
     def _thread(self) -> Conversation | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from webapp.sizes import size
@@ -37,6 +39,12 @@ def short(model_id: str) -> str:
     return name.capitalize() if name.isalpha() and name.islower() else name
 
 
+def labels(model_ids: Sequence[str]) -> dict[str, str]:
+    """What to call each of them in a choice: the whole name where short ones would read alike."""
+    alike = Counter(map(short, model_ids))
+    return {each: short(each) if alike[short(each)] == 1 else each for each in model_ids}
+
+
 def day(moment: float, today: date | None = None) -> str:
     """The heading under which a conversation of that time stands in the list."""
     today = today or date.today()
@@ -69,4 +77,5 @@ def idle(duration: float) -> str:
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
 
 
-FILTERS = {filter_.__name__: filter_ for filter_ in (size, count, seconds, age, rate, short, day, clock, moment, idle)}
+_OFFERED = (size, count, seconds, age, rate, short, labels, day, clock, moment, idle)
+FILTERS = {filter_.__name__: filter_ for filter_ in _OFFERED}
