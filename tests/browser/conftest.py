@@ -24,7 +24,7 @@ class Tab:
 
     page: Page
 
-    def until(self, script: str, seconds: float = 20) -> object:
+    def until(self, script: str, seconds: float = 60) -> object:
         deadline = time.monotonic() + seconds
         while not (value := self.page.evaluate(script)):
             assert time.monotonic() < deadline, f"never true: {script}"

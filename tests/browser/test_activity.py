@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import OpenTab
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
@@ -63,9 +63,13 @@ def test_a_request_is_cancelled_with_its_button(open_tab: OpenTab, hearth: Heart
     finished: list[str] = []
     thread = threading.Thread(target=ask, args=(hearth, QWEN, 3000, finished))
     thread.start()
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/cancel", lambda route: held.append((route, route.fetch())))
     page.click("#requests button")
+    expect(page.locator("#requests")).to_contain_text("0 running")  # the button is gone before its answer comes
+    for route, answer in held:
+        route.fulfill(response=answer)
     expect(page.locator("#notices")).to_contain_text("Cancelled the request.")
-    expect(page.locator("#requests")).to_contain_text("0 running")
     thread.join(20)
     assert finished[0].startswith("cancelled")
 
