@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from tests.conftest import QWEN, Hearth, run_server
-from webapp import administration
 from webapp.server import Server
 
 
@@ -57,11 +56,8 @@ def test_models_by_hand(http: httpx.Client) -> None:
     ]
 
 
-def test_an_unload_does_not_fail_for_an_engine_that_is_slow_to_obey(
-    exposed: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(administration, "OBEYING_SECONDS", 0)
-    assert "obeys after" in exposed.administration.unload("page", QWEN)
+def test_an_unload_does_not_fail_for_an_engine_that_is_slow_to_obey(exposed: Server) -> None:
+    assert "obeys after" in exposed.administration.unload("page", QWEN, patience_seconds=0)
 
 
 def test_profiles(http: httpx.Client) -> None:

@@ -151,12 +151,12 @@ class Administration:
         code = error.code if isinstance(error, HearthError) else None
         self._audit.admin(who, "models.load", model_id, status="error" if error else "ok", code=code)
 
-    def unload(self, who: str, model_id: str) -> str:
+    def unload(self, who: str, model_id: str, patience_seconds: float = OBEYING_SECONDS) -> str:
         """Unload a model, a busy one after its requests; says what happens. Raises Conflict and ModelNotFound."""
         with kept(self._audit, who, "models.unload", model_id):
             effect = self._engine.unload(self._catalog.find(model_id).id)
             try:
-                return effect.result(OBEYING_SECONDS)
+                return effect.result(patience_seconds)
             except TimeoutError:
                 return "The engine is in the middle of a step and obeys after it."
 

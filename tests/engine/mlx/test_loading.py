@@ -14,7 +14,8 @@ from tests.engine.mlx.conftest import answer, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
-from webapp.engine.mlx import device, loading
+from webapp.engine.mlx import device
+from webapp.engine.mlx.loading import MlxLoading
 from webapp.engine.mlx.runner import MlxRunner
 from webapp.errors import ModelLoadFailed
 from webapp.generation import InstalledModel
@@ -114,16 +115,13 @@ def test_a_closed_model_leaves_nothing_behind(tmp_path: Path, backend: Backend) 
         gc.enable()
 
 
-def test_a_load_that_is_given_up_leaves_nothing_behind(
-    tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loading, "SLICE_SECONDS", 0)
+def test_a_load_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
     make_model(tmp_path / "m", "qwen3", "tiny")
     model = read_model("m", tmp_path / "m", bundled=False)
     gc.collect()
     mx.clear_cache()
     before = mx.get_active_memory()
-    begun = backend.open(model)
+    begun = MlxLoading(model, slice_seconds=0)
     while mx.get_active_memory() <= before:
         begun.advance()
     begun.close()

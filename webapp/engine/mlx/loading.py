@@ -44,8 +44,8 @@ class MlxLoader:
 class MlxLoading:
     """One load. On the CPU weights become float32, the only type its BLAS is fast at."""
 
-    def __init__(self, model: InstalledModel):
-        self._slices = load_in_slices(model)
+    def __init__(self, model: InstalledModel, slice_seconds: float = SLICE_SECONDS):
+        self._slices = load_in_slices(model, slice_seconds)
 
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
@@ -55,7 +55,7 @@ class MlxLoading:
         device.release_memory()
 
 
-def load_in_slices(model: InstalledModel) -> Generator[MlxRunner | None, None, None]:
+def load_in_slices(model: InstalledModel, slice_seconds: float) -> Generator[MlxRunner | None, None, None]:
     """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
     config = read_config(model.path)
     check_config(config)
@@ -66,19 +66,19 @@ def load_in_slices(model: InstalledModel) -> Generator[MlxRunner | None, None, N
         network = to_float32(dequantize_model(network))
     yield None
     check_batching(network)
-    yield from evaluate(network)
+    yield from evaluate(network, slice_seconds)
     weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     kv_size = KvSize(network)
     mx.clear_cache()
     yield MlxRunner(network, weights_bytes, kv_size, pooling_of(model.path))
 
 
-def evaluate(network: nn.Module) -> Iterator[None]:
+def evaluate(network: nn.Module, slice_seconds: float) -> Iterator[None]:
     """Read the weights, as many at a time as fit into a slice."""
     started = time.perf_counter()
     for _, array in tree_flatten(network.parameters()):
         mx.eval(array)
-        if time.perf_counter() - started > SLICE_SECONDS:
+        if time.perf_counter() - started > slice_seconds:
             yield None
             started = time.perf_counter()
 
