@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from webapp import crash
 from webapp.instance import Running
 
@@ -43,3 +45,10 @@ def test_reports_do_not_pile_up(tmp_path: Path) -> None:
     kept = sorted(tmp_path.glob("crash-*.txt"))
     assert len(kept) == crash.KEPT and kept[-1] == newest
     assert newest.name.startswith(time.strftime("crash-%Y"))
+
+
+def test_an_old_report_that_cannot_be_deleted_stops_no_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for hour in range(9):
+        (tmp_path / f"crash-20260101-0{hour}0000.txt").mkdir()
+    assert crash.report(tmp_path, LEFT).exists()
+    assert "could not be deleted" in caplog.text

@@ -38,6 +38,15 @@ def test_an_old_ticket_is_not_good_and_goes(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "tickets").iterdir()] == [fresh]
 
 
+def test_an_old_one_that_cannot_be_deleted_hinders_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    in_the_way = tmp_path / "tickets" / "no-file"
+    in_the_way.mkdir(parents=True)
+    os.utime(in_the_way, (0, 0))
+    tickets = Tickets(tmp_path)
+    assert tickets.redeem(tickets.issue())
+    assert "could not be deleted" in caplog.text
+
+
 @pytest.mark.parametrize("ticket", ["", ".", "../server.json", "a" * 43, "a" * 42 + "/", "a" * 500])
 def test_what_is_no_ticket(tmp_path: Path, ticket: str) -> None:
     (tmp_path / "server.json").write_text("{}")

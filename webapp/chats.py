@@ -6,6 +6,7 @@ once a second. No HTML and no flask in here; pages turn what stands here into pa
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -28,9 +29,11 @@ from webapp.errors import (
 from webapp.generation import Finish, GenerationRequest, Message
 from webapp.store.audit import AuditRow
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
-from webapp.store.database import Database
+from webapp.store.database import FAILURES, Database
 from webapp.stream import Stream
 from webapp.trace import Content, Trace
+
+log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 TITLE_CHARACTERS = 60
@@ -82,7 +85,15 @@ class Chats:
         self._watches: tuple[Watch, ...] = ()
         self._closing = False
         self.list_revision = 0
-        self._records.recover()
+        self._recover()
+
+    def _recover(self) -> None:
+        """Put in order what the last run left; what cannot be now waits for the next start, and stops none."""
+        for clean_up in (self._records.mark_interrupted, self._records.purge_deleted):
+            try:
+                clean_up()
+            except FAILURES as error:
+                log.error("the conversations could not be put in order: %s", error)
 
     # What is said
 

@@ -6,6 +6,7 @@ Native tracebacks name functions and lines, the log never holds prompts or keys,
 from __future__ import annotations
 
 import faulthandler
+import logging
 import platform
 import sys
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from webapp import __version__
 from webapp.instance import Running
+
+log = logging.getLogger(__name__)
 
 LOG_LINES = 60
 KEPT = 5
@@ -36,9 +39,16 @@ def report(logs: Path, left: Running) -> Path:
         "utf-8",
     )
     path.chmod(0o600)
-    for old in sorted(logs.glob("crash-*.txt"))[:-KEPT]:
-        old.unlink(missing_ok=True)
+    _delete_old(logs)
     return path
+
+
+def _delete_old(logs: Path) -> None:
+    for old in sorted(logs.glob("crash-*.txt"))[:-KEPT]:
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("an old crash report could not be deleted: %s", error)
 
 
 def _fault(logs: Path) -> Path:

@@ -61,11 +61,11 @@ class Responses:
         )
         try:
             self._store.add(saved)
-            if next(self._counter) % self._at_once == 0:
-                self._retain()
         except FAILURES as error:
             log.error("a response was not kept: %s", error)
             return False
+        if next(self._counter) % self._at_once == 0:
+            self._retain()
         return True
 
     def find(self, owner: str | None, response_id: str) -> Json:
@@ -103,7 +103,11 @@ class Responses:
         return chain
 
     def _retain(self) -> None:
-        self._store.retain(self._clock() - KEPT_SECONDS, self._most, self._most_bytes)
+        """Delete the others; what cannot be deleted now is tried again later, and keeps nobody waiting."""
+        try:
+            self._store.retain(self._clock() - KEPT_SECONDS, self._most, self._most_bytes)
+        except FAILURES as error:
+            log.error("old responses could not be deleted: %s", error)
 
 
 def _said(chain: Sequence[SavedResponse]) -> list[Json]:

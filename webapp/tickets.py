@@ -6,11 +6,14 @@ A ticket is an empty file whose name is the secret. It is good once and for a sh
 from __future__ import annotations
 
 import html
+import logging
 import os
 import re
 import secrets
 import time
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 GOOD_FOR_SECONDS = 300.0
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -23,12 +26,18 @@ class Tickets:
     def issue(self) -> str:
         """A new ticket; those that nobody used in time go."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        for old in self._folder.iterdir():
-            if _age_seconds(old) > GOOD_FOR_SECONDS:
-                old.unlink(missing_ok=True)
+        self._delete_old()
         ticket = secrets.token_urlsafe(32)
         os.close(os.open(self._folder / ticket, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         return ticket
+
+    def _delete_old(self) -> None:
+        for file in self._folder.iterdir():
+            if _age_seconds(file) > GOOD_FOR_SECONDS:
+                try:
+                    file.unlink(missing_ok=True)
+                except OSError as error:
+                    log.warning("an old ticket could not be deleted: %s", error)
 
     def redeem(self, ticket: str) -> bool:
         """Whether it was good; no longer is it. Of two who come at once, one is let in: only one can unlink a file."""

@@ -203,10 +203,16 @@ class ChatRecords:
         with self._database.write() as tx:
             tx.query("update chats set deleted = null where id = :chat", chat=chat_id)
 
-    def recover(self) -> None:
-        """At start-up: nothing runs yet, so what is marked running was cut off; deleted ones go for good."""
+    def mark_interrupted(self) -> None:
+        """What is marked running was cut off: for a start, when nothing runs yet."""
         with self._database.write() as tx:
             tx.query("update messages set status = 'interrupted' where status = 'running'")
+
+    def purge_deleted(self) -> None:
+        """Take the deleted conversations out of the file, however long they are."""
+        with self._database.write() as tx:
+            # Else a turn takes the next with it, and that one the next: SQLite gives up after 1,000.
+            tx.query("update messages set parent = null where chat in (select id from chats where deleted is not null)")
             tx.query("delete from chats where deleted is not null")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.store.database import Database
+from webapp.store.database import FAILURES, Database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,13 @@ class Notices:
         self.standing = self._load()
 
     def add(self, text: str) -> None:
-        with self._database.write() as tx:
-            tx.query("insert into notices (text, created) values (:text, :now)", text=text, now=time.time())
+        """Show it from now on. One that the database does not take stands in the log alone."""
+        try:
+            with self._database.write() as tx:
+                tx.query("insert into notices (text, created) values (:text, :now)", text=text, now=time.time())
+        except FAILURES as error:
+            log.error("this notice could not be kept: %s (%s)", text, error)
+            return
         self.standing = self._load()
 
     def say_if_set_aside(self, database: Database, copy: Path | None) -> None:
