@@ -52,7 +52,7 @@ def test_a_key_is_found_by_its_secret_and_by_nothing_else(keys: Keys) -> None:
 
 def test_the_secret_is_nowhere_in_the_file(keys: Keys, database: Database, tmp_path: Path) -> None:
     key, secret = keys.create({"name": "laptop", "scope": "admin"})
-    session = keys.begin_session(key)
+    session = keys.begin_session(key.name)
     database.close()
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"laptop" in kept
@@ -124,7 +124,7 @@ def test_a_date_lasts_until_its_end(keys: Keys) -> None:
 
 def test_revoked_it_is_nobody_s(keys: Keys) -> None:
     key, secret = keys.create({"name": "a", "scope": "admin"})
-    session = keys.begin_session(key)
+    session = keys.begin_session(key.name)
     assert keys.session(session) is not None
     assert keys.revoke("a").name == "a"
     assert keys.find(secret) is None
@@ -137,7 +137,7 @@ def test_revoked_it_is_nobody_s(keys: Keys) -> None:
 
 def test_sessions_end(keys: Keys, clock: Clock) -> None:
     key, _ = keys.create({"name": "a", "scope": "admin", "expires": 40 * DAY})
-    of_key, of_owner = keys.begin_session(key), keys.begin_session(None)
+    of_key, of_owner = keys.begin_session(key.name), keys.begin_session(None)
     assert (keys.session("junk"), keys.session("")) == (None, None)
     found, owner = keys.session(of_key), keys.session(of_owner)
     assert found is not None and found.key is not None and found.key.name == "a"
@@ -150,10 +150,27 @@ def test_sessions_end(keys: Keys, clock: Clock) -> None:
 
 def test_a_session_ends_with_its_key(keys: Keys, clock: Clock) -> None:
     key, _ = keys.create({"name": "a", "scope": "admin", "expires": DAY})
-    session = keys.begin_session(key)
+    session = keys.begin_session(key.name)
     clock.now += DAY
     assert keys.session(session) is None
     assert not keys.has_admin
+
+
+def test_sessions_without_a_key_end_once(tmp_path: Path) -> None:
+    before = Database(tmp_path / "hearth.db", MIGRATIONS[:6])
+    keys = Keys(KeyStore(before))
+    key, _ = keys.create({"name": "a", "scope": "admin"})
+    of_key, of_whom = keys.begin_session(key.name), keys.begin_session(None)
+    keys.close()
+    before.close()
+    for lasts in (False, True):  # at the migration, and at the start after it
+        database = Database(tmp_path / "hearth.db", MIGRATIONS)
+        keys = Keys(KeyStore(database))
+        assert keys.session(of_key) is not None
+        assert (keys.session(of_whom) is not None) == lasts
+        of_whom = keys.begin_session(None)
+        keys.close()
+        database.close()
 
 
 def test_use_is_noted_once_a_minute(keys: Keys, clock: Clock, tmp_path: Path) -> None:

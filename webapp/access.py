@@ -119,7 +119,7 @@ class Access:
         key = self._key_of(secret, client)
         if key.scope != "admin":
             raise Forbidden("This key may only use /v1. To sign in takes a key of the scope 'admin'.")
-        return self._keys.begin_session(key)
+        return self._keys.begin_session(key.name)
 
     def sign_out(self, credential: Credential) -> None:
         if credential.session is not None:

@@ -152,10 +152,10 @@ class Keys:
         self._note_use(key)
         return key
 
-    def begin_session(self, key: Key | None) -> str:
-        """Sign a browser in, with a key or as this computer's owner; the secret of its cookie."""
+    def begin_session(self, key: str | None) -> str:
+        """Sign a browser in, with the key of this name or, for None, as this computer's owner: the cookie's secret."""
         secret, now = secrets.token_urlsafe(SECRET_BYTES), self._clock()
-        saved = SavedSession(hash_of(secret), key.name if key else None, now + SESSION_SECONDS)
+        saved = SavedSession(hash_of(secret), key, now + SESSION_SECONDS)
         self._store.add_session(saved, now)
         self._read()
         return secret

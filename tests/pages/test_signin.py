@@ -119,6 +119,23 @@ def test_off_means_open_and_whoever_switches_it_on_stays_signed_in(client: Flask
     assert client.get("/chat").status_code == 200
 
 
+def test_who_switches_it_on_with_a_key_stays_signed_in_as_long_as_the_key(client: FlaskClient, server: Server) -> None:
+    _, secret = server.keys.create({"name": "laptop", "scope": "admin"})
+    saved = client.post("/settings", data={"sign_in": "on"}, headers={"Authorization": f"Bearer {secret}"})
+    assert "Set-Cookie" in saved.headers
+    assert client.get("/settings").status_code == 200
+    server.keys.revoke("laptop")
+    assert client.get("/settings").status_code == 401
+
+
+def test_a_ticket_is_the_owners_whatever_key_comes_with_it(app: Flask, server: Server) -> None:
+    _, secret = server.keys.create({"name": "laptop", "scope": "admin"})
+    client = app.test_client()
+    assert client.get(f"/sign-in?ticket={server.tickets.issue()}", headers={"x-api-key": secret}).status_code == 200
+    server.keys.revoke("laptop")
+    assert client.get("/settings").status_code == 200
+
+
 def test_the_owner_may_do_what_the_owner_could(owner: FlaskClient) -> None:
     for path in ("/chat", "/models", "/activity", "/settings", "/api/settings", "/api/pool"):
         assert owner.get(path).status_code == 200

@@ -37,9 +37,9 @@ def save() -> Response:
     except InvalidRequest as error:
         return _form(typed, {error.param or "": str(error)})
     response = _form({}, {}, saved=tuple(changed), effects=effects)
-    # Who switches sign-in on stays signed in.
+    # Who switches sign-in on stays signed in, and with a key no longer than the key is good.
     if "sign_in" in changed and not visitor().signed_in:
-        return keep_session(response, server().keys.begin_session(None))
+        return keep_session(response, server().keys.begin_session(visitor().name))
     return response
 
 

@@ -59,6 +59,10 @@ MIGRATIONS: tuple[Migration, ...] = (
             previous TEXT, created REAL NOT NULL, bytes INTEGER NOT NULL,
             input TEXT NOT NULL, response TEXT NOT NULL)""",
     ),
+    (
+        # 7: some sessions without a key were given to whoever had one; which they are, nobody can tell any more
+        "DELETE FROM sessions WHERE key IS NULL",
+    ),
 )
 
 AUDIT: tuple[Migration, ...] = (
