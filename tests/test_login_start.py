@@ -12,6 +12,7 @@ import pytest
 
 from webapp import login_start
 from webapp.login_start import agent, escaped, install_agent, install_unit, uninstall_agent, uninstall_unit, unit
+from webapp.serving import ALREADY_RUNNING_STATUS, CANNOT_START_STATUS, CRASHED_STATUS, PORT_TAKEN_STATUS
 
 COMMAND = ["/Applications/Hearth.app/Contents/MacOS/hearth", "serve", "--no-browser", "--detached"]
 Recorded = Callable[[], list[str]]
@@ -52,6 +53,13 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
 )
 def test_what_systemd_would_read_otherwise(part: str, written: str) -> None:
     assert escaped(part) == written
+
+
+def test_systemd_starts_it_again_after_a_crash_and_not_where_that_changes_nothing() -> None:
+    (line,) = (line for line in unit(COMMAND).splitlines() if line.startswith("RestartPreventExitStatus="))
+    prevented = {int(status) for status in line.partition("=")[2].split()}
+    assert prevented == {CANNOT_START_STATUS, ALREADY_RUNNING_STATUS, PORT_TAKEN_STATUS}
+    assert CRASHED_STATUS not in prevented
 
 
 def test_the_agent_starts_at_login_and_again_after_a_crash(tmp_path: Path) -> None:

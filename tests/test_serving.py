@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import QWEN
 from tests.wsgi.conftest import eventually
 from webapp.errors import HearthError
-from webapp.serving import LOG_BYTES, listen
+from webapp.serving import ALREADY_RUNNING_STATUS, LOG_BYTES, PORT_TAKEN_STATUS, listen
 from webapp.settings import Settings
 
 READY = "Hearth is ready at http://127.0.0.1:"
@@ -69,7 +69,7 @@ def test_from_start_to_stop(start: Hearths, tmp_path: Path) -> None:
     report = json.loads(hearth("status", "--json", "--data-dir", str(tmp_path)).stdout)
     assert (report["url"], report["pid"]) == (f"http://127.0.0.1:{port}", process.pid)
     again = hearth("serve", "--no-browser", "--data-dir", str(tmp_path))
-    assert again.returncode == 1
+    assert again.returncode == ALREADY_RUNNING_STATUS
     assert f"already running at http://127.0.0.1:{port}" in again.stderr
     stopped = hearth("stop", "--data-dir", str(tmp_path))
     assert (stopped.returncode, stopped.stdout) == (0, "Hearth has stopped.\n")
@@ -77,6 +77,84 @@ def test_from_start_to_stop(start: Hearths, tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.read() == ""
     assert hearth("status", "--data-dir", str(tmp_path)).returncode == 1
+
+
+# What `hearth serve` does, with a web server whose loop breaks.
+BROKEN_LOOP = """
+import sys
+from pathlib import Path
+from webapp.paths import DataDir
+from webapp.serving import serve
+from webapp.wsgi import WebServer
+
+class Broken(WebServer):
+    def run(self):
+        raise RuntimeError("the loop broke")
+
+def listen(application, settings, strict_port, on_refusal):
+    return Broken(application, settings.host, 0)
+
+data = DataDir.at(Path(sys.argv[1]))
+sys.exit(serve(data, (), {}, strict_port=False, browser=False, detached=False, bind=listen))
+"""
+
+
+def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_web_loop_that_breaks_is_a_failure_and_the_next_start_says_so(start: Hearths, tmp_path: Path) -> None:
+    broken = run_script(BROKEN_LOOP, str(tmp_path))
+    assert broken.returncode == 1
+    assert READY in broken.stdout and "the loop broke" in broken.stderr
+    page = httpx.get(f"http://127.0.0.1:{port_of(start('--port', '0'))}/about").text
+    assert "Hearth ended unexpectedly" in page
+    (report,) = (tmp_path / "logs").glob("crash-*.txt")
+    assert "the loop broke" in report.read_text("utf-8")
+
+
+# A signal comes after a moment; what the arguments name fails, or ends of its own accord.
+ENDING = """
+import sys, threading
+from webapp.serving import SignalBell, run_until_signalled
+
+stopped = threading.Event()
+
+def fails(what):
+    if what in sys.argv:
+        raise RuntimeError(what)
+
+class Web:
+    def run(self):
+        fails("run")
+        "returns" in sys.argv or stopped.wait(20)
+        fails("end")
+    def stop(self, grace_seconds):
+        stopped.set()
+
+class House:
+    def drain(self, grace_seconds):
+        fails("drain")
+    def close(self):
+        fails("close")
+        print("closed")
+
+bell = SignalBell()
+"signal" in sys.argv and threading.Timer(0.2, bell.ask_quit).start()
+sys.exit(run_until_signalled(House(), Web(), bell))
+"""
+
+
+@pytest.mark.parametrize(
+    ("happens", "status"),
+    [("signal", 0), ("run", 1), ("returns", 1), ("signal end", 1), ("signal drain", 1), ("signal close", 1)],
+)
+def test_the_exit_status_says_whether_it_ended_as_wanted(happens: str, status: int) -> None:
+    ended = run_script(ENDING, *happens.split())
+    assert ended.returncode == status
+    assert ("closed" in ended.stdout) == ("close" not in happens)
 
 
 def test_the_data_folder_is_the_owners_alone(start: Hearths, tmp_path: Path) -> None:
@@ -100,7 +178,7 @@ def test_a_taken_port(start: Hearths, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         strict = start("--port", str(port), "--strict-port")
-        assert strict.wait(30) == 98
+        assert strict.wait(30) == PORT_TAKEN_STATUS == 98
         assert port_of(start("--port", str(port))) > port
 
 
@@ -112,7 +190,12 @@ def test_the_environment_sets_what_the_command_line_does_not(start: Hearths) -> 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--host", "0.0.0.0"), "hearth key create"), (("--port", "many"), "port"), (("--port", "70000"), "port")],
+    [
+        (("--data-dir", "/dev/null/x"), "cannot keep its files"),
+        (("--host", "0.0.0.0"), "hearth key create"),
+        (("--port", "many"), "port"),
+        (("--port", "70000"), "port"),
+    ],
 )
 def test_a_wrong_start_says_why(start: Hearths, arguments: tuple[str, ...], words: str) -> None:
     process = start(*arguments)

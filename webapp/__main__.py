@@ -31,7 +31,7 @@ def main(arguments: Seq[str] | None = None) -> int:
         return int(args.run(args))
     except paths.CannotUse as problem:
         tell(str(problem), browser=args.run is open_hearth and not is_on("HEARTH_NO_BROWSER"))
-        return 1
+        return 2 if args.run is serve_here else 1  # as of other options that are wrong: trying again changes nothing
 
 
 def give_back_library_path() -> None:
@@ -181,7 +181,7 @@ def folder_options(args: argparse.Namespace) -> list[str]:
 
 
 def serve_here(args: argparse.Namespace) -> int:
-    from webapp.serving import serve
+    from webapp.serving import listen, serve
 
     overrides = {name: getattr(args, name) for name in table() if getattr(args, name, None) is not None}
     return serve(
@@ -191,6 +191,7 @@ def serve_here(args: argparse.Namespace) -> int:
         strict_port=args.strict_port or is_on("HEARTH_STRICT_PORT"),
         browser=not (args.no_browser or is_on("HEARTH_NO_BROWSER")),
         detached=args.detached,
+        bind=listen,
     )
 
 

@@ -30,7 +30,10 @@ def watch(logs: Path) -> None:
 def report(logs: Path, left: Running) -> Path:
     """Write down what is known of the end of the server that left its address behind."""
     path = logs / time.strftime("crash-%Y%m%d-%H%M%S.txt")
-    fault = _text(_fault(logs)).strip() or "No traceback: it was killed from outside, or the computer went down."
+    fault = (
+        _text(_fault(logs)).strip()
+        or "No fault: the log says why, or it was killed from outside, or the computer went down."
+    )
     lines = deque(_text(logs / "hearth.log").splitlines(), LOG_LINES)
     about = f"Hearth {__version__}, Python {platform.python_version()}, {platform.platform()}"
     path.write_text(

@@ -90,8 +90,8 @@ Description=Hearth, a local LLM server
 ExecStart={" ".join(escaped(part) for part in command)}
 Restart=on-failure
 RestartSec={RESTART_SECONDS}
-# It is already running, or its options are wrong: trying again changes nothing.
-RestartPreventExitStatus=1 2 98
+# Its options are wrong, it is already running, or its port is taken: trying again changes nothing.
+RestartPreventExitStatus=2 97 98
 TimeoutStopSec={STOP_SECONDS}
 LimitNOFILE=4096:524288
 NoNewPrivileges=true

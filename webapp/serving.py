@@ -35,11 +35,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
+# Exit statuses. A service manager starts Hearth again after a crash; the others stay as they are (login_start.py).
+CRASHED_STATUS = 1
+CANNOT_START_STATUS = 2
+ALREADY_RUNNING_STATUS = 97
 PORT_TAKEN_STATUS = 98
 PORTS_TRIED = 50
 LOG_BYTES = 10_000_000
 # Each busy Python thread costs the engine one interval per step; the default of 5 ms is a whole step.
 SWITCH_INTERVAL_SECONDS = 0.0005
+
+Bind = Callable[["WSGIApplication", Settings, bool, OnRefusal], WebServer]
 
 
 def serve(
@@ -50,29 +56,27 @@ def serve(
     strict_port: bool,
     browser: bool,
     detached: bool,
+    bind: Bind,
 ) -> int:
-    """Serve until a signal; returns the exit status when it cannot start. Detached: once ready, write to the log."""
+    """Serve on what `bind` gives until a signal; returns the status when it cannot. Detached: once ready, only log."""
     os.umask(0o077)  # whatever is written from here on, rotated logs and the database's journals too, is the owner's
     instance = Instance(data.run)
     if not instance.acquire():
         running = instance.running()
         print(f"Hearth is already running{f' at {running.url}' if running else ''}.", file=sys.stderr)
-        return 1
+        return ALREADY_RUNNING_STATUS
     report = crash.report(data.logs, instance.left_behind) if instance.left_behind else None
-    crash.watch(data.logs)
-    write_logs(data)
-    sys.excepthook = log_failure
-    threading.excepthook = log_thread_failure
+    log_whatever_fails(data)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         server = Server(Options(models_dirs, overrides, dict(os.environ)), data)
         settings, on_refusal = server.settings.current, server.audit.refused
         server.administration.keys.check_host(settings.host)
         application = Guards(create_app(server), server.admitted, on_refusal)
-        web = listen(application, settings, strict_port, on_refusal)
+        web = bind(application, settings, strict_port, on_refusal)
     except HearthError as error:
         print(error, file=sys.stderr)
-        return 2
+        return CANNOT_START_STATUS
     except PortTaken as error:
         print(error, file=sys.stderr)
         return PORT_TAKEN_STATUS
@@ -88,10 +92,10 @@ def serve(
         fall_silent()
     if browser:
         threading.Thread(target=open_page, args=(data, running), daemon=True).start()
-    run_until_signalled(server, web, bell)
-    server.close()
-    instance.release()
-    leave(0, again=bell.restart_asked)
+    status = run_until_signalled(server, web, bell)
+    if status == 0:
+        instance.release()  # else the next start finds what is left, and tells of it
+    leave(status, again=bell.restart_asked)
 
 
 def tell_of_the_start(server: Server, report: Path | None) -> None:
@@ -125,19 +129,25 @@ def listen(
     raise PortTaken(f"Port {settings.port} is taken{'' if strict_port else f', and so are all up to {tried[-1]}'}.")
 
 
-def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> None:
-    """Serve; the first signal drains and stops, a second one ends the process at once."""
-    threading.Thread(target=lambda: bell.ring_after(web.run), name="web").start()
-    if bell.wait() == 0:
-        return
-    log.info("stopping")
-    # An answer on a page has no open response: the web may end long before the last answer does.
-    drain = partial(server.drain, GRACE_SECONDS)
-    threading.Thread(target=lambda: bell.ring_after(drain), name="drain", daemon=True).start()
-    web.stop(GRACE_SECONDS + 2)
-    for _ in ("web", "drain"):
-        if number := bell.wait():
-            os._exit(128 + number)
+def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> int:
+    """Serve; the first signal drains, stops and closes, a second one ends the process at once.
+
+    Returns the exit status: CRASHED_STATUS when the web loop ended without a signal, or when anything failed.
+    """
+    bell.ring_after(web.run, "web")
+    wanted = bell.wait() != 0
+    if wanted:
+        log.info("stopping")
+        # An answer on a page has no open response: the web may end long before the last answer does.
+        bell.ring_after(partial(server.drain, GRACE_SECONDS), "drain")
+        web.stop(GRACE_SECONDS + 2)
+        bell.wait_or_end()
+        bell.wait_or_end()
+    else:
+        log.critical("the web loop ended without being asked to")
+    bell.ring_after(server.close, "close")
+    bell.wait_or_end()
+    return 0 if wanted and not bell.failed else CRASHED_STATUS
 
 
 class SignalBell:
@@ -151,6 +161,7 @@ class SignalBell:
         self._ear, self._clapper = socket.socketpair()
         self._clapper.setblocking(False)
         self.restart_asked = False
+        self.failed = False  # whether work that it rings after has
         signal.set_wakeup_fd(self._clapper.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: None)
@@ -168,11 +179,32 @@ class SignalBell:
         """The number of the next signal, or 0 when `ring_after` rang."""
         return self._ear.recv(1)[0]
 
-    def ring_after(self, work: Callable[[], None]) -> None:
+    def wait_or_end(self) -> None:
+        """Wait for `ring_after`; a signal ends the process at once."""
+        if number := self.wait():
+            os._exit(128 + number)
+
+    def ring_after(self, work: Callable[[], None], name: str) -> None:
+        """Do the work on a thread of this name, and ring when it is over, however it ends."""
+        threading.Thread(target=self._ring_after, args=(work,), name=name, daemon=True).start()
+
+    def _ring_after(self, work: Callable[[], None]) -> None:
+        done = False
         try:
             work()
+            done = True
         finally:
+            if not done:
+                self.failed = True
             self._clapper.send(b"\0")
+
+
+def log_whatever_fails(data: DataDir) -> None:
+    """From here on whatever fails stands in the log, and a fault that Python cannot catch beside it."""
+    crash.watch(data.logs)
+    write_logs(data)
+    sys.excepthook = log_failure
+    threading.excepthook = log_thread_failure
 
 
 def write_logs(data: DataDir) -> None:
