@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.conftest import Hearth, run_server
 from tests.test_guards import Application
 from tests.wsgi.conftest import Running, serve  # noqa: F401
 from webapp.addresses import Admitted
+from webapp.app import create_app
 from webapp.guards import Guards
 
 APP = "https://app.example"
@@ -66,3 +70,28 @@ def test_nothing_but_v1(running: Running, path: str) -> None:
 
 def test_the_host_is_checked_all_the_same(running: Running) -> None:
     assert running.ask("OPTIONS", "/v1/models", **PREFLIGHT, Host="evil.example").status == 403
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Hearth]:
+    """A real server that lets that page in."""
+    yield from run_server(tmp_path, (), cors_origins=APP)
+
+
+def test_a_preflight_lets_every_method_of_every_route_of_v1(opened: Hearth) -> None:
+    routes = [rule for rule in create_app(opened.server).url_map.iter_rules() if rule.rule.startswith("/v1/")]
+    methods = {method for rule in routes for method in rule.methods or ()}
+    assert len(routes) > 10 and {"GET", "POST", "DELETE"} <= methods
+    answer = httpx.options(f"{opened.base_url}/v1/responses/resp_1", headers=PREFLIGHT)
+    assert methods == set(answer.headers["access-control-allow-methods"].split(", "))
+
+
+def test_an_allowed_page_deletes_a_response(opened: Hearth) -> None:
+    kept = {"id": "resp_1", "previous_response_id": None, "output": []}
+    assert opened.server.responses.keep(None, [], kept)
+    url, site = f"{opened.base_url}/v1/responses/resp_1", {"Origin": APP, "Sec-Fetch-Site": "cross-site"}
+    asked = httpx.options(url, headers={**PREFLIGHT, "Access-Control-Request-Method": "DELETE"})
+    assert "DELETE" in asked.headers["access-control-allow-methods"].split(", ")
+    for status in (200, 404):
+        answer = httpx.delete(url, headers=site)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, APP)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, str]]
 
-METHODS = "GET, HEAD, POST, OPTIONS"
+METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 EXPOSED = "x-request-id, request-id, x-hearth-ignored, retry-after, x-should-retry, openai-processing-ms"
 ASKED_AGAIN_AFTER_SECONDS = "600"
 
