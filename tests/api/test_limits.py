@@ -208,6 +208,27 @@ def test_timeouts_end_real_requests_with_504_and_in_the_stream(http: httpx.Clien
     assert "total timeout" in plain.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        ("chat/completions", {"messages": HELLO, "max_tokens": 3500, "n": 2}, '"code":"timeout"'),
+        ("completions", {"prompt": [[5, 6], [7]], "echo": True, "max_tokens": 3500}, '"code":"timeout"'),
+        ("messages", {"messages": HELLO, "max_tokens": 3500}, "event: error\n"),
+        ("responses", {"input": "Go on.", "max_output_tokens": 3500}, "event: response.failed\n"),
+    ],
+)
+def test_a_stream_that_fails_midway_says_so_in_every_dialect(
+    http: httpx.Client, client: OpenAI, path: str, body: dict[str, object], wanted: str
+) -> None:
+    assert http.put("/api/settings", json={"total_seconds": 0.3}).status_code == 200
+    ask(client, QWEN, 1)
+    streamed = http.post(f"/v1/{path}", json={"model": QWEN, "stream": True, **body})
+    assert streamed.status_code == 200
+    assert wanted in streamed.text and "total timeout" in streamed.text
+    (row,) = http.get("/api/audit/logs", params={"id": streamed.headers["x-request-id"]}).json()["logs"]
+    assert (row["status"], row["code"]) == ("timeout", "timeout")
+
+
 def test_an_idle_model_is_unloaded_when_its_time_is_over(http: httpx.Client, client: OpenAI) -> None:
     save(http, idle_minutes=0.01)
     ask(client, QWEN)

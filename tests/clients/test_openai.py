@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ def text_of(chunks: Any) -> str:
 def plain(client: OpenAI, model: str, **fields: Any) -> Any:
     chosen = {"messages": HELLO, "max_tokens": 24, "temperature": 0} | fields
     return client.chat.completions.create(model=model, **chosen)
+
+
+def ids_of(client: OpenAI, model: str, text: str) -> list[int]:
+    answer = httpx.post(f"{client.base_url}tokenize", json={"model": model, "input": text})
+    return list(answer.json()["tokens"])
 
 
 def is_idle(hearth: Hearth, within_seconds: float) -> bool:
@@ -140,16 +146,44 @@ def test_several_prompts_are_answered_as_each_alone(client: OpenAI, hearth: Hear
     assert sorted(choice.index for choice in choices if choice.finish_reason) == [0, 1, 2]
 
 
-def test_echo_puts_the_prompt_first(client: OpenAI, model: str) -> None:
-    fields: Any = {"model": model, "temperature": 0, "max_tokens": 5}
-    answer = client.completions.create(prompt="Once upon", **fields).choices[0].text
-    whole = client.completions.create(prompt="Once upon", echo=True, **fields)
-    assert whole.choices[0].text == "Once upon" + answer
-    chunks = client.completions.create(prompt="Once upon", echo=True, stream=True, **fields)
-    assert "".join(chunk.choices[0].text for chunk in chunks) == "Once upon" + answer
-    ids = httpx.post(f"{client.base_url}tokenize", json={"model": model, "input": "Once upon"}).json()["tokens"]
-    both = client.completions.create(prompt=[ids, ids], echo=True, **fields)
-    assert all(choice.text.startswith("Once upon") for choice in both.choices)
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("as_ids", [False, True], ids=["text", "ids"])
+@pytest.mark.parametrize("texts", [["Once upon"], ["Once upon"] * 2, ["Once upon", "A river"]])
+def test_echo_puts_the_prompt_first(client: OpenAI, model: str, texts: list[str], as_ids: bool, n: int) -> None:
+    prompts: list[Any] = [ids_of(client, model, text) if as_ids else text for text in texts]
+    fields: Any = {"model": model, "temperature": 0, "max_tokens": 5, "n": n}
+    fields["prompt"] = prompts if len(prompts) > 1 else prompts[0]
+    bare = client.completions.create(**fields).choices
+    echoes = [text for text in texts for _ in range(n)]
+    wanted = [echo + choice.text for echo, choice in zip(echoes, bare, strict=True)]
+    whole = client.completions.create(echo=True, **fields)
+    assert [choice.text for choice in whole.choices] == wanted
+    choices = [
+        choice for chunk in client.completions.create(echo=True, stream=True, **fields) for choice in chunk.choices
+    ]
+    pieces = [[choice.text for choice in choices if choice.index == index] for index in range(len(wanted))]
+    assert ["".join(of_one) for of_one in pieces] == wanted
+    assert [of_one[0] for of_one in pieces] == echoes
+    assert sorted(choice.index for choice in choices if choice.finish_reason) == list(range(len(wanted)))
+
+
+def test_a_stream_that_echoes_ids_is_whole(client: OpenAI, model: str) -> None:
+    body = {"model": model, "prompt": [5, 6, 7], "echo": True, "stream": True, "max_tokens": 3}
+    answer = httpx.post(f"{client.base_url}completions", json=body)
+    assert answer.status_code == 200 and answer.text.endswith("data: [DONE]\n\n")
+    echo = httpx.post(f"{client.base_url}detokenize", json={"model": model, "tokens": [5, 6, 7]}).json()["text"]
+    first = next(line for line in answer.text.splitlines() if line.startswith("data: "))
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["text"] == echo
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_echo_of_what_is_no_token_is_refused(client: OpenAI, hearth: Hearth, model: str, streamed: bool) -> None:
+    fields: Any = {"model": model, "echo": True, "stream": streamed, "max_tokens": 3000}
+    for prompt, param in (([5, 10**6], "prompt[1]"), ([[5], [6, 10**6]], "prompt[1][1]")):
+        with pytest.raises(openai.BadRequestError) as refusal:
+            client.completions.create(prompt=prompt, **fields)
+        assert refusal.value.param == param
+    assert is_idle(hearth, within_seconds=0.5)
 
 
 def test_several_prompts_are_one_request(client: OpenAI, hearth: Hearth, model: str) -> None:

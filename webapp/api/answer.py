@@ -70,12 +70,18 @@ def begin(*requests: GenerationRequest) -> tuple[Stream, Iterator[Event]]:
     return stream, chain((next(events),), events)
 
 
-def echoed(requests: Sequence[GenerationRequest]) -> Iterator[Event]:
-    """The prompts, as if they were what the answers begin with."""
-    for index, request in enumerate(requests):
-        raw = request.prompt or ""
-        text = Text(raw if isinstance(raw, str) else server().router.detokenize(request.model, raw))
-        yield Choice(index, text) if len(requests) > 1 else text
+def echoed(requests: Sequence[GenerationRequest]) -> list[Event]:
+    """The prompts as text, as if they were what the answers begin with.
+
+    A list, not a generator: a stream is read without Flask around it, when there is no status left to fail with.
+    """
+    texts = [_text_of(request) for request in requests]
+    return [Choice(index, text) for index, text in enumerate(texts)] if len(texts) > 1 else [*texts]
+
+
+def _text_of(request: GenerationRequest) -> Text:
+    prompt = request.prompt or ""
+    return Text(prompt if isinstance(prompt, str) else server().router.detokenize(request.model, prompt))
 
 
 def event_stream(body: Iterator[bytes], stream: Stream) -> Response:
