@@ -155,6 +155,19 @@ def test_a_list_of_models(exposed: Access, keys: Keys) -> None:
     assert (caught.value.code, caught.value.param) == ("model_not_allowed", "model")
 
 
+@pytest.mark.parametrize(
+    ("visitor", "owners"),
+    [
+        (Visitor(), ["ada", "ben", None]),
+        (Visitor("ada"), ["ada", "ben", None]),
+        (Visitor("ada", scope="inference"), ["ada"]),
+        (Visitor(scope="inference"), []),
+    ],
+)
+def test_whose_requests_one_may_cancel(visitor: Visitor, owners: list[str | None]) -> None:
+    assert [owner for owner in ("ada", "ben", None) if visitor.may_cancel(owner)] == owners
+
+
 def test_two_hearths_of_one_host_have_cookies_of_their_own(keys: Keys) -> None:
     names = {Access(keys, False, lambda: False, place).cookie_name for place in ("a", "b")}
     assert len(names) == 2 and all(name.startswith("hearth-") for name in names)

@@ -348,6 +348,20 @@ def test_an_answer_leaves_a_row_in_the_audit(live: Chats, scripted: Scripted, ro
     assert (notes, content) == ({}, Content(asked, "A fireplace.", "Hm."))
 
 
+@pytest.mark.parametrize(("owner", "who"), [(None, "page"), ("laptop", "laptop")])
+def test_an_answer_belongs_to_who_asked(
+    live: Chats, scripted: Scripted, rows: Rows, owner: str | None, who: str
+) -> None:
+    first = live.start(CHAT, "Hi", MODEL, owner=owner)
+    scripted.end()
+    assert ended_row(live, rows)[0].who == who
+    live.regenerate(CHAT, first, MODEL, owner="other")
+    until(lambda: len(scripted.requests) == 2)
+    scripted.end()
+    ended(live)
+    assert [request.owner for request in scripted.requests] == [owner, "other"]
+
+
 def test_the_audit_says_who_stopped_an_answer(live: Chats, scripted: Scripted, rows: Rows) -> None:
     live.start(CHAT, "Hi", MODEL)
     scripted.say("A")

@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tiny_models import make_model
+from webapp.access import Visitor
 from webapp.generation import GenerationRequest, Prefill
 from webapp.serving import listen
 from webapp.settings import Settings, table
@@ -86,7 +87,7 @@ def run_elsewhere(hearth: Hearth, model: str = QWEN, max_tokens: int = 3500) -> 
 def end_all(hearth: Hearth, *threads: threading.Thread) -> None:
     while requests := hearth.server.engine.snapshot.requests:
         for each in requests:
-            hearth.server.router.cancel(each.id, "page")
+            hearth.server.router.cancel(each.id, "page", Visitor())
         time.sleep(0.02)
     for thread in threads:
         thread.join(10)

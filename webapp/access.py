@@ -63,6 +63,10 @@ class Visitor:
     def may_use(self, model: str) -> bool:
         return not self.models or model in self.models
 
+    def may_cancel(self, owner: str | None) -> bool:
+        """Whether they may end what this owner asked for: their own, or anybody's with the scope 'admin'."""
+        return self.scope == "admin" or (self.name is not None and self.name == owner)
+
     def check_model(self, model: str) -> None:
         if not self.may_use(model):
             allowed = ", ".join(self.models)

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol
 
 from webapp.answers import LiveAnswer, Watch
@@ -97,19 +96,21 @@ class Chats:
 
     # What is said
 
-    def start(self, chat_id: str, text: str, model: str, think: bool | None = None, who: str = PAGE) -> int:
-        """Store the person's turn and begin the answer to it; the answer's id."""
+    def start(self, chat_id: str, text: str, model: str, think: bool | None = None, owner: str | None = None) -> int:
+        """Store the person's turn and begin the answer to it; the answer's id. `owner` as in `GenerationRequest`."""
         if not text.strip():
             raise InvalidRequest("Write a message first.", "text")
         with self._lock:
             self._refuse_while_running(chat_id)
             self._records.open(chat_id, _title(text), model, think)
             turn_id = self._records.add_exchange(chat_id, text, model)
-            self._begin(chat_id, turn_id, model, think, who)
+            self._begin(chat_id, turn_id, model, think, owner)
         self._changed()
         return turn_id
 
-    def regenerate(self, chat_id: str, turn_id: int, model: str, think: bool | None = None, who: str = PAGE) -> int:
+    def regenerate(
+        self, chat_id: str, turn_id: int, model: str, think: bool | None = None, owner: str | None = None
+    ) -> int:
         """Answer the same question once more; the earlier answer stays as a sibling."""
         turn = self._records.turn(turn_id)
         if turn is None or turn.chat != chat_id or turn.role != "assistant" or turn.parent is None:
@@ -117,7 +118,7 @@ class Chats:
         with self._lock:
             self._refuse_while_running(chat_id)
             new_id = self._records.add_answer(chat_id, turn.parent, model, think)
-            self._begin(chat_id, new_id, model, think, who)
+            self._begin(chat_id, new_id, model, think, owner)
         self._changed()
         return new_id
 
@@ -203,22 +204,23 @@ class Chats:
         if chat_id in self._answers:
             raise InvalidRequest("An answer is still being written here. Stop it, or wait for its end.", "text")
 
-    def _begin(self, chat_id: str, turn_id: int, model: str, think: bool | None, who: str) -> None:
+    def _begin(self, chat_id: str, turn_id: int, model: str, think: bool | None, owner: str | None) -> None:
         options = {} if think is None else {"enable_thinking": think}
         request = GenerationRequest(
             id=f"chat-{uuid.uuid4().hex}",
             model=model,
             template_options=options,
             messages=_messages(self._records.path(chat_id)[:-1]),
+            owner=owner,
         )
-        answer = LiveAnswer(chat_id, turn_id, request, partial(self._write, who=who))
+        answer = LiveAnswer(chat_id, turn_id, request, self._write)
         answer.begin()
         self._answers[chat_id] = answer  # it cannot end before: its end waits for the lock that is held here
 
-    def _write(self, answer: LiveAnswer, who: str) -> None:
+    def _write(self, answer: LiveAnswer) -> None:
         """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log."""
         outcome = BROKE_OFF
-        trace = Trace(answer.request.id, who, "/chat")
+        trace = Trace(answer.request.id, answer.request.owner or PAGE, "/chat")
         trace.asks(answer.request)
         try:
             outcome = self._generate(answer, trace)

@@ -110,7 +110,8 @@ class GenerationRequest:
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
     `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name` and `options_name`:
     where the client wrote the prompt and the template's options, for errors. Without `options_name` options are
-    wishes: a template that does not know them goes without.
+    wishes: a template that does not know them goes without. `whole`: the id of the request that this is a part of, when
+    it is one of several answers. `owner`: the name of the key that asks, or None for whoever sits at this machine.
     """
 
     id: str
@@ -129,6 +130,13 @@ class GenerationRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
+    whole: str | None = None
+    owner: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The id that the client knows: that of the whole, or its own."""
+        return self.id if self.whole is None else self.whole
 
     @property
     def offered_tools(self) -> tuple[Tool, ...]:
@@ -143,11 +151,12 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts, or token ids, to be made vectors."""
+    """Texts, or token ids, to be made vectors. `owner` as in `GenerationRequest`."""
 
     id: str
     model: str
     texts: tuple[str | tuple[int, ...], ...]
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from webapp.access import Visitor
 from webapp.catalog.catalog import Catalog
 from webapp.choices import side_by_side
 from webapp.defaults import Target, Terms, terms
@@ -78,6 +79,8 @@ class Router:
         tokenizer.check_bias(agreed.sampling.logit_bias)
         sequence = Sequence(
             id=request.id,
+            request_id=request.request_id,
+            owner=request.owner,
             model=target.model,
             prompt=prompt,
             sampling=agreed.sampling,
@@ -96,10 +99,10 @@ class Router:
             sequence, splitter, lambda: self._engine.cancel(request.id), clock=time.monotonic, spell=tokenizer.spell
         )
         self._engine.submit(sequence)
-        return Stream(answer.events(), lambda: self.cancel(request.id, "client"), answered_by=target.model.id)
+        return Stream(answer.events(), lambda: self._engine.cancel(request.id), answered_by=target.model.id)
 
     def generate_all(self, requests: Seq[GenerationRequest]) -> Stream:
-        """Submit several requests of one client, whose ids begin with the same `id-`; see `Choice`. All or none."""
+        """Submit several requests that are parts of one whole; see `Choice`. All or none."""
         streams: list[Stream] = []
         try:
             for request in requests:
@@ -118,6 +121,8 @@ class Router:
         sequences = [
             Sequence(
                 id=f"{request.id}-{index}",
+                request_id=request.id,
+                owner=request.owner,
                 model=target.model,
                 prompt=_text_prompt(text, tokenizer, target.context_length, f"input[{index}]"),
                 sampling=SamplingParams(),
@@ -147,9 +152,12 @@ class Router:
         tokenizer = self._tokenizer(name)
         return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, param="tokens").tokens)
 
-    def cancel(self, request_id: str, by: Canceller) -> bool:
-        """End a request wherever it is, all its parts included; False when there is none of that id."""
-        return self._engine.cancel(request_id, by)
+    def cancel(self, request_id: str, by: Canceller, visitor: Visitor) -> bool:
+        """End a request wherever it is, all its parts included, or one part by the part's own id.
+
+        False when there is none of that id, or none that this visitor may end.
+        """
+        return self._engine.cancel_request(request_id, by, visitor.may_cancel)
 
     def _agreed(self, request: GenerationRequest, target: Target, tokenizer: Tokenizer) -> Terms:
         """The request's options in the words of the model's template, then what holds where it says nothing."""

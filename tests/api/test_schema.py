@@ -100,6 +100,16 @@ def test_each_prompt_of_a_list_is_a_request() -> None:
     assert (alone.id, alone.prompt, alone.prompt_name) == ("r1", "a", "prompt")
 
 
+def test_parts_know_their_whole() -> None:
+    body = validate({"model": "m", "prompt": ["a", "b"], "n": 2}, CompletionBody)
+    parts = body.to_requests("r1")
+    assert [part.id for part in parts] == ["r1-0-0", "r1-0-1", "r1-1-0", "r1-1-1"]
+    assert {part.request_id for part in parts} == {"r1"}
+    answers = validate({"model": "m", "messages": [HELLO], "n": 2}, ChatBody).to_requests("r1")
+    assert [(each.id, each.request_id) for each in answers] == [("r1-0", "r1"), ("r1-1", "r1")]
+    assert chat().request_id == "r1"
+
+
 def test_what_the_template_is_told_arrives_as_it_is() -> None:
     told = {"enable_thinking": False, "documents": [{"title": "a"}], "date_string": "today"}
     assert chat(chat_template_kwargs=told | {"x": None}).template_options == told

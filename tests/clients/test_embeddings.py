@@ -17,6 +17,7 @@ from mlx_lm.utils import load_model
 from openai import APIStatusError, BadRequestError, OpenAI
 
 from tests.conftest import LLAMA, QWEN, Hearth
+from webapp.access import Visitor
 
 TEXTS = ["The river", "A much longer text about a river, a letter and a kettle that sings in the morning.", "x"]
 
@@ -104,7 +105,7 @@ def test_a_cancelled_request_is_an_error_and_no_shorter_list(client: OpenAI, hea
             while not (ids := [each.id for each in hearth.server.engine.snapshot.requests if each.state == "waiting"]):
                 assert not asked.done()
             request_id = ids[0].removesuffix("-0")
-            assert hearth.server.router.cancel(request_id, "api")
+            assert hearth.server.router.cancel(request_id, "api", Visitor())
             with pytest.raises(APIStatusError) as refused:
                 asked.result(10)
     assert (refused.value.status_code, refused.value.code) == (499, "cancelled")

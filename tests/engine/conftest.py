@@ -151,9 +151,14 @@ class Bench:
         max_tokens: int = 3,
         weights_bytes: int = 100,
         length_is_ours: bool = False,
+        request_id: str | None = None,
+        owner: str | None = None,
     ) -> Sequence:
+        name = f"request-{next(self._ids)}"
         sequence = Sequence(
-            id=f"request-{next(self._ids)}",
+            id=name,
+            request_id=request_id or name,
+            owner=owner,
             model=installed(model, weights_bytes),
             prompt=Prompt(tokens or (1, 2)),
             sampling=SamplingParams(),

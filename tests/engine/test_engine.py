@@ -61,6 +61,38 @@ def test_cancel_frees_the_place_in_queue_load_prefill_and_decode(bench: Bench, s
     assert bench.engine.snapshot.models == () or bench.engine.snapshot.models[0].leases == 0
 
 
+def test_a_request_ends_with_all_its_parts_and_by_its_whole_id_only(bench: Bench) -> None:
+    first, second = (bench.submit(20, max_tokens=1000, request_id="whole-1") for _ in range(2))
+    others = [bench.submit(20, max_tokens=1000, request_id=name) for name in ("whole-1-0", "whole-10")]
+    bench.run(6)
+    for part_of_an_id in ("whole", "whole-", "request", ""):
+        assert not bench.engine.cancel_request(part_of_an_id, "api", lambda owner: True)
+    assert bench.engine.cancel_request("whole-1", "api", lambda owner: True)
+    bench.run(1)
+    assert drain(first)[-1] == drain(second)[-1] == End("cancelled")
+    assert (first.cancelled_by, second.cancelled_by) == ("api", "api")
+    assert {each.id for each in bench.engine.snapshot.requests} == {each.id for each in others}
+    assert not bench.engine.cancel_request("whole-1", "api", lambda owner: True)
+
+
+def test_a_part_ends_alone_by_its_own_id(bench: Bench) -> None:
+    first, second = (bench.submit(20, max_tokens=1000, request_id="whole") for _ in range(2))
+    assert bench.engine.cancel_request(first.id, "page", lambda owner: True)
+    bench.run(6)
+    assert drain(first)[-1] == End("cancelled")
+    assert [each.id for each in bench.engine.snapshot.requests] == [second.id]
+
+
+def test_what_may_not_be_cancelled_goes_on(bench: Bench) -> None:
+    sequence = bench.submit(20, max_tokens=1000, owner="ada")
+    assert not bench.engine.cancel_request(sequence.id, "api", lambda owner: owner == "ben")
+    bench.run(6)
+    assert [each.id for each in bench.engine.snapshot.requests] == [sequence.id]
+    assert bench.engine.cancel_request(sequence.id, "api", lambda owner: owner == "ada")
+    bench.run(1)
+    assert bench.engine.snapshot.requests == ()
+
+
 def test_a_cancel_never_gets_ahead_of_what_it_cancels(bench: Bench) -> None:
     class Slow(SimpleQueue[Command]):
         """Somebody cancels just before a command is in."""

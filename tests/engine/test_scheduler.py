@@ -14,7 +14,7 @@ SYSTEM = tuple(range(100))
 
 
 def sequence(name: str, *tokens: int, model: str = "m") -> Sequence:
-    return Sequence(name, replace(MODEL, id=model), Prompt(tokens), SamplingParams(), 10, frozenset(), 0.0)
+    return Sequence(name, name, None, replace(MODEL, id=model), Prompt(tokens), SamplingParams(), 10, frozenset(), 0.0)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from webapp.api.schema import ChatBody, CompletionBody, validate
 from webapp.api.strict import Wire
 from webapp.api.wire import ChatWire, CompletionWire, plain, server_sent
 from webapp.choices import collect_all
+from webapp.gate import visitor
 from webapp.generation import Choice, Event, GenerationRequest, Text
 from webapp.stream import Stream
 
@@ -36,10 +37,7 @@ def answer(
     if body.echoes:
         events = chain(echoed(requests), events)
     created = int(time.time())
-    wires = [
-        wire_type(replace(request, id=request_id()), created, body.include_usage, index)
-        for index, request in enumerate(requests)
-    ]
+    wires = [wire_type(request, created, body.include_usage, index) for index, request in enumerate(requests)]
     if body.stream:
         response = event_stream(server_sent(events, wires, body.include_usage), stream)
     else:
@@ -56,15 +54,17 @@ def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
 
 
 def begin(*requests: GenerationRequest) -> tuple[Stream, Iterator[Event]]:
-    """The first event is awaited before any response is built, so early failures keep their status.
+    """Submit what the visitor asks, who owns it from here on.
 
-    Several requests are several answers to one client, told apart as `Choice`s. Whoever leaves closes the stream: the
-    select loop sees it go, or the response is closed unread.
+    The first event is awaited before any response is built, so early failures keep their status. Several requests are
+    several answers to one client, told apart as `Choice`s. Whoever leaves closes the stream: the select loop sees it
+    go, or the response is closed unread.
     """
     here = record()
     here.trace.asks(*requests)
     router = server().router
-    stream = router.generate_all(requests) if len(requests) > 1 else router.generate(requests[0])
+    owned = [replace(request, owner=visitor().name) for request in requests]
+    stream = router.generate_all(owned) if len(owned) > 1 else router.generate(owned[0])
     on_disconnect(stream.close)
     events = here.follow(stream)
     return stream, chain((next(events),), events)

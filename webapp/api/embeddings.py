@@ -16,6 +16,7 @@ from webapp.api.log import record
 from webapp.api.schema import PromptText, TokenIds, shape_of_texts
 from webapp.api.strict import Wire
 from webapp.errors import Cancelled, InvalidRequest
+from webapp.gate import visitor
 from webapp.generation import Embedding, EmbeddingRequest
 
 MOST_TEXTS = 2048
@@ -52,7 +53,7 @@ def embed() -> Response:
     here = record()
     here.generates = True
     body = read(EmbeddingBody, ())
-    stream = server().router.embed(EmbeddingRequest(request_id(), body.model, body.texts))
+    stream = server().router.embed(EmbeddingRequest(request_id(), body.model, body.texts, visitor().name))
     on_disconnect(stream.close)
     vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
     finish = here.trace.finish

@@ -233,7 +233,7 @@ class GenerationBody(Wire):
         return False
 
     def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
-        """One for each answer to each prompt, their ids beginning with `request_id`."""
+        """One for each answer to each prompt; several are parts of the whole that has this id."""
         return self._times_n((self.to_request(request_id),))
 
     def _times_n(self, requests: tuple[GenerationRequest, ...]) -> tuple[GenerationRequest, ...]:
@@ -241,7 +241,12 @@ class GenerationBody(Wire):
         if self.n in (None, 1):
             return requests
         return tuple(
-            replace(request, id=f"{request.id}-{index}", sampling=_seeded(request.sampling, index))
+            replace(
+                request,
+                id=f"{request.id}-{index}",
+                whole=request.request_id,
+                sampling=_seeded(request.sampling, index),
+            )
             for request in requests
             for index in range(self.n)
         )
@@ -307,7 +312,9 @@ class CompletionBody(GenerationBody):
         if len(prompts) == 1:
             return self._times_n((request,))
         named = (
-            replace(request, id=f"{request_id}-{index}", prompt=prompt, prompt_name=f"prompt[{index}]")
+            replace(
+                request, id=f"{request_id}-{index}", whole=request_id, prompt=prompt, prompt_name=f"prompt[{index}]"
+            )
             for index, prompt in enumerate(prompts)
         )
         return self._times_n(tuple(named))

@@ -99,7 +99,7 @@ class ChatWire:
 
     def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
         self._index = index
-        self._head = {"id": f"chatcmpl-{request.id}", "created": created, "model": request.model}
+        self._head = {"id": f"chatcmpl-{request.request_id}", "created": created, "model": request.model}
         # With include_usage every chunk but the last says null.
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk({"content": _MARK}))
@@ -163,7 +163,7 @@ class CompletionWire:
     def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
         self._index = index
         self._head = {
-            "id": f"cmpl-{request.id}",
+            "id": f"cmpl-{request.request_id}",
             "object": "text_completion",
             "created": created,
             "model": request.model,

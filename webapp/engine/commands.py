@@ -17,7 +17,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    request_id: str
+    sequence_id: str
     by: Canceller
 
 

@@ -69,13 +69,22 @@ class Engine:
             self._live[sequence.id] = sequence
             self._inbox.put(Submit(sequence))
 
-    def cancel(self, request_id: str, by: Canceller = "client") -> bool:
-        """End a request wherever it is, and its parts `id-…`; False when there is none of that id."""
-        part = f"{request_id}-"
+    def cancel(self, sequence_id: str, by: Canceller = "client") -> bool:
+        """End a sequence wherever it is; False when there is none of that id."""
+        return self._cancel_where(lambda each: each.id == sequence_id, by)
+
+    def cancel_request(self, request_id: str, by: Canceller, may_cancel: Callable[[str | None], bool]) -> bool:
+        """End all parts of a request, or the one part that has this id itself, if `may_cancel` says so of their owner.
+
+        False when there is nothing to end.
+        """
+        return self._cancel_where(lambda each: request_id in (each.request_id, each.id) and may_cancel(each.owner), by)
+
+    def _cancel_where(self, fits: Callable[[Sequence], bool], by: Canceller) -> bool:
         with self._admission:  # who is live is in the inbox by then, and the cancel behind it
-            found = [known for known in list(self._live) if known == request_id or known.startswith(part)]
-        for known in found:
-            self._inbox.put(Cancel(known, by))
+            found = [sequence.id for sequence in list(self._live.values()) if fits(sequence)]
+        for sequence_id in found:
+            self._inbox.put(Cancel(sequence_id, by))
         return bool(found)
 
     def configure(self, limits: Limits) -> Future[list[str]]:
@@ -186,8 +195,8 @@ class Engine:
                 self._pool.lease(sequence.model)
                 self._scheduler.add(sequence)
                 self._publisher.changed()
-            case Cancel(request_id, by):
-                self._cancel(request_id, by)
+            case Cancel(sequence_id, by):
+                self._cancel(sequence_id, by)
             case Configure(limits, effects):
                 self._reply(effects, partial(self._configure, limits))
             case Load(model, done):
@@ -224,8 +233,8 @@ class Engine:
             effects.append(f"Waiting: {requests(waiting)}.")
         return effects
 
-    def _cancel(self, request_id: str, by: Canceller) -> None:
-        sequence = self._live.get(request_id)
+    def _cancel(self, sequence_id: str, by: Canceller) -> None:
+        sequence = self._live.get(sequence_id)
         if sequence is None:
             return
         sequence.cancelled_by = by

@@ -73,14 +73,18 @@ Parcel = Progress | Token | Vector | End | Failed
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """A request inside the engine, from submit to its last token. Times are the engine clock's.
+    """A request inside the engine, or a part of one, from submit to its last token. Times are the engine clock's.
 
-    One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for `max_tokens`, so
-    memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place. `ticket`: order of
-    arrival. `timeouts`: those it was admitted under. `refusal`: why there was no memory for it when last looked at.
+    `request_id` is that of the whole request. `owner`: the name of the key that asked, or None for whoever sits at this
+    machine. One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for
+    `max_tokens`, so memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place.
+    `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: why there was no memory for it when
+    last looked at.
     """
 
     id: str
+    request_id: str
+    owner: str | None
     model: InstalledModel
     prompt: Prompt
     sampling: SamplingParams

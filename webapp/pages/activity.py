@@ -9,6 +9,7 @@ from flask import Response, make_response, redirect, render_template, request, u
 
 from webapp.engine.history import SPAN_SECONDS
 from webapp.engine.snapshot import Snapshot
+from webapp.gate import visitor
 from webapp.pages.chart import Chart, Share, shares
 from webapp.pages.frame import room, server, wants_partial, who
 from webapp.server import Server
@@ -27,7 +28,7 @@ def show() -> str:
 
 @blueprint.post("/activity/requests/<request_id>/cancel")
 def cancel(request_id: str) -> Response:
-    found = server().router.cancel(request_id, "page")
+    found = server().router.cancel(request_id, "page", visitor())
     return _done("Cancelled the request." if found else "That request was over already.")
 
 

@@ -11,9 +11,10 @@ from flask import Response, abort, make_response, redirect, render_template, req
 from webapp.chats import Conversation
 from webapp.defaults import Target
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
+from webapp.gate import visitor
 from webapp.pages import words
 from webapp.pages.abilities import about
-from webapp.pages.frame import room, server, wants_partial, who
+from webapp.pages.frame import room, server, wants_partial
 from webapp.pages.markdown import render
 from webapp.store.chats import Chat, Turn
 
@@ -46,7 +47,7 @@ def send() -> Response:
     try:
         if not CHAT_ID.fullmatch(chat_id):
             raise InvalidRequest("This page is out of date. Reload it and send again.", "chat")
-        server().chats.start(chat_id, text, _chosen().name, _think(), who())
+        server().chats.start(chat_id, text, _chosen().name, _think(), visitor().name)
     except HearthError as error:
         if wants_partial():
             raise
@@ -63,7 +64,7 @@ def stop(chat_id: str) -> Response:
 @blueprint.post("/chat/<chat_id>/answers/<int:answer>/again")
 def regenerate(chat_id: str, answer: int) -> Response:
     chat = _thread(chat_id).chat
-    server().chats.regenerate(chat_id, answer, _chosen(chat).name, _think(chat), who())
+    server().chats.regenerate(chat_id, answer, _chosen(chat).name, _think(chat), visitor().name)
     return _done(chat_id)
 
 

@@ -68,8 +68,11 @@ def templated(tmp_path: Path, models_dir: Path) -> Templated:
 def sequence(
     model: InstalledModel, tokens: tuple[int, ...], sampling: SamplingParams = GREEDY, max_tokens: int = 24
 ) -> Sequence:
+    name = f"s{next(IDS)}"
     return Sequence(
-        id=f"s{next(IDS)}",
+        id=name,
+        request_id=name,
+        owner=None,
         model=model,
         prompt=Prompt(tokens),
         sampling=sampling,
