@@ -24,6 +24,7 @@ def test_it_passes_here(tmp_path: Path) -> None:
     assert [check["check"] for check in said["checks"]] == [
         "device", "arithmetic", "architectures", "ember loads", "ember answers", "database", "disk", "port", "pages",
     ]  # fmt: skip
+    assert ("OpenBLAS " in said["checks"][0]["found"]) == (sys.platform == "linux")
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:

@@ -62,6 +62,10 @@ class DataDir:
         return self.root / "backups"
 
     @property
+    def blas(self) -> Path:
+        return self.root / "blas"
+
+    @property
     def run(self) -> Path:
         return self.root / "run"
 

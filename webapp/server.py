@@ -71,7 +71,7 @@ class Server:
         for database in (self.store, audit_store):
             self.notices.say_if_set_aside(database, self.backups.newest)
         self.settings = LayeredSettings(options.overrides, options.environ, SettingsStore(self.store))
-        self.backend = Backend()
+        self.backend = Backend(data.blas)
         self.catalog = Catalog(paths.BUNDLED_MODELS, options.models_dirs, options.environ)
         self._began_with = self.settings.current
         self.keys = Keys(KeyStore(self.store))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pkgutil
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ def test_the_selftest_passes_in_a_bare_environment(bare: Bare) -> None:
     done = bare.run("selftest", "--json")
     checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, [check for check in checks.values() if not check["ok"]]) == (0, [])
+    assert ("OpenBLAS " in checks["device"]["found"]) == (sys.platform == "linux")
     here = [found.name for found in pkgutil.iter_modules(mlx_lm.models.__path__) if found.name not in NEEDS_TORCH]
     assert checks["architectures"]["found"] == f"{len(here)} model architectures"
 
@@ -65,6 +67,7 @@ def test_the_papers_are_inside() -> None:
     inside = json.loads((licences / "sbom.json").read_text("utf-8"))
     names = {part["name"] for part in inside["components"]}
     assert {"mlx", "mlx-lm", "flask", "waitress", "htmx.org", "python"} <= names
+    assert ("scipy-openblas32" in names) == (sys.platform == "linux")
     texts = (licences / "third-party-licences.txt").read_text("utf-8")
     assert all(f"\n{name} " in texts for name in names)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webapp.engine import blas
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 class Backend:
     """MLX and its tokenizers, once they are needed. Also the engine's Loader. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, blas_folder: Path | None = None) -> None:
+        """`blas_folder`: where a BLAS may be put at the first start; with None none is."""
+        self._blas_folder = blas_folder
         self._lock = threading.Lock()
         self._loader: MlxLoader | None = None
         self._tokenizers: Tokenizers | None = None
@@ -43,7 +46,7 @@ class Backend:
     def _open(self) -> tuple[MlxLoader, Tokenizers]:
         with self._lock:
             if self._loader is None or self._tokenizers is None:
-                self.blas = blas.load()
+                self.blas = blas.load(self._blas_folder)
                 self.device = import_module("webapp.engine.mlx.device").name()
                 self._memory_bytes = import_module("webapp.engine.mlx.device").memory_bytes()
                 self._loader = import_module("webapp.engine.mlx.loading").MlxLoader()

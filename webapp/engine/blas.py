@@ -1,47 +1,71 @@
-"""A fast BLAS for MLX on Linux CPU, found and loaded before MLX is.
+"""Decides which BLAS computes MLX's float32 products on Linux, and loads it before MLX is imported.
 
-MLX's Linux wheel carries the reference BLAS; a library loaded earlier with global symbols takes its
-place. Measured: 2 times faster alone, 6 to 12 times in a batch of 16.
+MLX's Linux wheel carries the reference BLAS; a library loaded earlier with global symbols takes its place, and computes
+prompts some 45 times as fast. `HEARTH_BLAS` names another library than the one pip brings, or `none`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
+import logging
 import os
 import sys
 from pathlib import Path
 
-NAMES = ("libopenblas.so.0", "libopenblas64.so.0")
-CPU_FLAGS = Path("/proc/cpuinfo")
-# OpenBLAS's kernels, fastest first, and what a processor must be able to do for them.
-KERNELS = (
-    ("SkylakeX", frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})),
-    ("Haswell", frozenset({"avx2", "fma"})),
-)
+from webapp.engine import openblas
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "HEARTH_BLAS"
+NONE = "none"
+PRODUCT = "cblas_sgemm"  # what MLX calls; a library without it is no BLAS for MLX
 
 
-def load() -> str:
-    """Load OpenBLAS when this is Linux and it is installed; returns what float32 products run on."""
+def load(folder: Path | None = None) -> str:
+    """Load a BLAS for MLX and return in words what float32 products run on; without one MLX's own is used.
+
+    Where pip alone installed Hearth, the library is made in `folder`; with None nothing is written.
+    """
     if sys.platform != "linux":
         return "Accelerate"
     # OpenBLAS threads spin while they wait: leave a core to the web.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
-    # OpenBLAS 0.3.21 takes processors newer than itself for old ones and is 5 times slower on them.
-    if kernel := best_kernel(CPU_FLAGS.read_text("utf-8") if CPU_FLAGS.exists() else ""):
-        os.environ.setdefault("OPENBLAS_CORETYPE", kernel)
-    for name in (*NAMES, ctypes.util.find_library("openblas")):
+    named = os.environ.get(VARIABLE, "").strip()
+    if named == NONE:
+        return f"reference BLAS, slow ({VARIABLE}={NONE})"
+    problem = ""
+    if named:
         try:
-            if name:
-                ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
-                return f"OpenBLAS ({name})"
-        except OSError:
-            continue
-    return "reference BLAS (install libopenblas0 for 2 to 12 times the speed)"
+            return f"{_take(named)} ({VARIABLE}={named})"
+        except OSError as fault:
+            problem = f"; {VARIABLE} cannot be used: {fault}"
+            log.warning("%s cannot be used: %s", VARIABLE, fault)
+    return _load_brought(folder) + problem
 
 
-def best_kernel(cpuinfo: str) -> str | None:
-    """The fastest kernel that the processor described in /proc/cpuinfo can run; None leaves it to OpenBLAS."""
-    line = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "")
-    flags = frozenset(line.partition(":")[2].split())
-    return next((kernel for kernel, needed in KERNELS if needed <= flags), None)
+def _load_brought(folder: Path | None) -> str:
+    try:
+        return _take(str(openblas.find(folder)))
+    except (openblas.NotBrought, OSError) as fault:
+        log.warning("Prompts are computed by the reference BLAS, which is slow: %s", fault)
+        return f"reference BLAS, slow: {fault}"
+
+
+def _take(path: str) -> str:
+    """Load the library so that MLX finds it, and return its name. Raises OSError when it is none that MLX can use."""
+    library = ctypes.CDLL(path)
+    if not hasattr(library, PRODUCT):
+        raise OSError(f"{path}: it has no {PRODUCT}")
+    ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+    return _describe(library) or Path(path).name
+
+
+def _describe(library: ctypes.CDLL) -> str:
+    """OpenBLAS's version and the kernel it chose for this processor; empty for another library."""
+    try:
+        config, kernel = library.openblas_get_config, library.openblas_get_corename
+    except AttributeError:
+        return ""
+    config.restype = kernel.restype = ctypes.c_char_p
+    name, version = config().decode().split()[:2]
+    return f"{name} {version}, kernel {kernel().decode()}"
