@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
@@ -23,6 +24,8 @@ def test_health_of_program_and_engine(http: httpx.Client, hearth: Hearth) -> Non
         assert response.status_code == 200
         report = response.json()
         assert (report["status"], report["app"], report["version"]) == ("healthy", app, hearth.server.version)
+    hearth.server.backend.wait(60)
+    assert ("OpenBLAS " in http.get("/v1/health").json()["blas"]) == (sys.platform == "linux")
 
 
 def test_pool_tells_of_models_and_requests(http: httpx.Client, hearth: Hearth) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from webapp.engine import openblas
+from webapp.engine import blas, openblas
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings what it needs")
 
+AVX512 = "avx512f avx512cd avx512bw avx512dq avx512vl"
 ROWS = (1, 16, 256)
 PRODUCTS = f"""
 import json
@@ -33,6 +34,27 @@ for rows in {ROWS}:
     errors[rows] = float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 print(json.dumps({{"blas": said, "errors": errors}}))
 """
+
+
+def described(vendor: str, family: int, flags: str) -> str:
+    one = f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 1\nflags\t\t: fpu {flags}\n\n"
+    return one * 2
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "kernel"),
+    [
+        (described("GenuineIntel", 19, f"avx2 fma {AVX512}"), "SkylakeX"),
+        (described("GenuineIntel", 18, "avx2 fma avx512f"), "Haswell"),
+        (described("GenuineIntel", 15, "sse3"), None),
+        (described("GenuineIntel", 6, f"avx2 fma {AVX512}"), None),
+        (described("AuthenticAMD", 26, f"avx2 fma {AVX512}"), None),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", None),
+        ("", None),
+    ],
+)
+def test_a_kernel_is_named_only_where_openblas_would_take_the_slowest(cpuinfo: str, kernel: str | None) -> None:
+    assert blas.kernel_to_name(cpuinfo) == kernel
 
 
 def attempt(tmp_path: Path, **environ: str) -> tuple[str, dict[str, float], set[str], str]:

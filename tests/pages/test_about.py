@@ -8,7 +8,9 @@ from webapp.server import Server
 
 
 def test_it_says_what_there_is_to_know(client: FlaskClient, server: Server) -> None:
+    server.backend.wait(60)
     page = client.get("/about").text
+    assert server.backend.blas in page and server.backend.blas != "starting"
     for fact in (server.version, str(server.data.root), str(server.data.logs), "never looks for updates", "mlx-lm"):
         assert fact in page
     assert client.get("/settings").text.count('href="/about"') == 1
