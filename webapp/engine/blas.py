@@ -1,7 +1,7 @@
 """Decides which BLAS computes MLX's float32 products on Linux, and loads it before MLX is imported.
 
 MLX's Linux wheel carries the reference BLAS; a library loaded earlier with global symbols takes its place, and computes
-prompts some 45 times as fast. `HEARTH_BLAS` names another library than the one pip brings, or `none`.
+products of 16 to 256 rows 25 to 80 times as fast. `HEARTH_BLAS` names another than the one pip brings, or `none`.
 """
 
 from __future__ import annotations
