@@ -19,7 +19,7 @@ from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tiny_models import make_model
 from webapp.access import Visitor
 from webapp.generation import GenerationRequest, Prefill
-from webapp.serving import listen
+from webapp.program.serving import listen
 from webapp.settings import Settings, table
 from webapp.store.audit import AuditRow
 

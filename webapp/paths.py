@@ -70,6 +70,13 @@ class DataDir:
         return self.root / "run"
 
 
+def this_program() -> list[str]:
+    """The command that starts this program once more."""
+    if PACKAGED:
+        return [sys.executable]
+    return [sys.executable, "-P", "-m", "webapp"]  # -P: a folder named webapp where someone stands is not it
+
+
 def _make_private(folder: Path) -> None:
     """A folder that was there before may be open to others; somebody else's folder is left as it is."""
     found = folder.stat()

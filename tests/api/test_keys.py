@@ -16,8 +16,8 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tests.wsgi.conftest import eventually
-from webapp import bench
 from webapp.app import create_app
+from webapp.program import bench
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "input": "Hi", "max_tokens": 2}
 

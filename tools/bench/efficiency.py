@@ -25,7 +25,7 @@ from typing import Any
 
 from quiet import Others, wait_for_quiet
 
-from webapp.bench import Client, Conversation, Level, Prompts, concurrencies, cpu_seconds, measure
+from webapp.program.bench import Client, Conversation, Level, Prompts, concurrencies, cpu_seconds, measure
 
 TOOLS = Path(__file__).resolve().parent.parent
 READY = "Hearth is ready at "

@@ -11,7 +11,6 @@ from flask import Response, make_response, render_template
 
 from webapp import paths
 from webapp.errors import HearthError, TimedOut, Unavailable
-from webapp.launcher import program
 from webapp.pages.frame import room, server, wants_partial
 
 blueprint = room("about")
@@ -27,7 +26,7 @@ def show() -> str:
 @blueprint.post("/about/selftest")
 def selftest() -> Response:
     """In a process of its own: what it may find, it must not do to this one."""
-    command = [*program(), "selftest", "--json", "--data-dir", str(server().data.root)]
+    command = [*paths.this_program(), "selftest", "--json", "--data-dir", str(server().data.root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SELFTEST_SECONDS, cwd="/", check=False)
     except subprocess.TimeoutExpired:

@@ -22,8 +22,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
 
-from webapp.instance import Instance, Running
-from webapp.paths import PACKAGED, DataDir
+from webapp.paths import DataDir, this_program
+from webapp.program.instance import Instance, Running
 from webapp.tickets import Tickets
 
 READY_SECONDS = 30.0
@@ -96,7 +96,7 @@ def awaited(data: DataDir, instance: Instance, serve_arguments: Sequence[str]) -
 
 def start(data: DataDir, serve_arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """A server of its own session, which outlives this process."""
-    command = [*program(), "serve", "--detached", "--no-browser", *serve_arguments]
+    command = [*this_program(), "serve", "--detached", "--no-browser", *serve_arguments]
     with os.fdopen(os.open(start_log(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
@@ -106,13 +106,6 @@ def start(data: DataDir, serve_arguments: Sequence[str]) -> subprocess.Popen[byt
 
 def start_log(data: DataDir) -> Path:
     return data.logs / "start.log"
-
-
-def program() -> list[str]:
-    """The command that is this program."""
-    if PACKAGED:
-        return [sys.executable]
-    return [sys.executable, "-P", "-m", "webapp"]  # -P: a folder named webapp where someone stands is not it
 
 
 def last_words(data: DataDir) -> str:

@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import QWEN
 from tests.wsgi.conftest import eventually
 from webapp.errors import HearthError
-from webapp.serving import ALREADY_RUNNING_STATUS, LOG_BYTES, PORT_TAKEN_STATUS, listen
+from webapp.program.serving import ALREADY_RUNNING_STATUS, LOG_BYTES, PORT_TAKEN_STATUS, listen
 from webapp.settings import Settings
 
 READY = "Hearth is ready at http://127.0.0.1:"
@@ -84,7 +84,7 @@ BROKEN_LOOP = """
 import sys
 from pathlib import Path
 from webapp.paths import DataDir
-from webapp.serving import serve
+from webapp.program.serving import serve
 from webapp.wsgi import WebServer
 
 class Broken(WebServer):
@@ -118,7 +118,7 @@ def test_a_web_loop_that_breaks_is_a_failure_and_the_next_start_says_so(start: H
 # A signal comes after a moment; what the arguments name fails, or ends of its own accord.
 ENDING = """
 import sys, threading
-from webapp.serving import SignalBell, run_until_signalled
+from webapp.program.serving import SignalBell, run_until_signalled
 
 stopped = threading.Event()
 

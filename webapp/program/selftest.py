@@ -24,7 +24,7 @@ from jinja2 import Environment, FileSystemLoader, TemplateError
 from webapp import paths
 from webapp.errors import HearthError
 from webapp.generation import GenerationRequest, Message
-from webapp.instance import Instance
+from webapp.program.instance import Instance
 from webapp.server import Options, Server
 from webapp.settings import Settings
 from webapp.sizes import size

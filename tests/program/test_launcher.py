@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.test_instance import says_it_is
+from tests.program.test_instance import says_it_is
 from tests.wsgi.conftest import eventually
-from webapp.instance import Instance, Running
-from webapp.launcher import ours
 from webapp.paths import CannotUse, DataDir
+from webapp.program.instance import Instance, Running
+from webapp.program.launcher import ours
 from webapp.wsgi import WebServer
 
 PROGRAM = (sys.executable, "-m", "webapp")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from webapp import crash
-from webapp.instance import Running
+from webapp.program import crash
+from webapp.program.instance import Running
 
 LEFT = Running(4711, "127.0.0.1", 10242, "abc")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 
-from webapp.accounts import others
+from webapp.program.accounts import others
 
 
 def account(name: str, uid: int, shell: str = "/bin/bash") -> pwd.struct_passwd:

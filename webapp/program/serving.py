@@ -16,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from webapp import crash
-from webapp.accounts import others
 from webapp.app import create_app
 from webapp.errors import HearthError
 from webapp.guards import Guards
-from webapp.instance import Instance, Running
-from webapp.launcher import open_page
 from webapp.paths import PACKAGED, DataDir
+from webapp.program import crash
+from webapp.program.accounts import others
+from webapp.program.instance import Instance, Running
+from webapp.program.launcher import open_page
 from webapp.refusals import OnRefusal, tell_nobody
 from webapp.server import Options, Server
 from webapp.settings import Settings

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from webapp import paths, selftest
+from webapp import paths
 from webapp.errors import HearthError
 from webapp.paths import DataDir
+from webapp.program import selftest
 
 
 def test_it_passes_here(tmp_path: Path) -> None:

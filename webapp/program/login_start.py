@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from webapp.launcher import MOVE_IT, TRANSLOCATED
+from webapp.program.launcher import MOVE_IT, TRANSLOCATED
 
 LABEL = "org.hearth.app"
 UNIT = "hearth.service"

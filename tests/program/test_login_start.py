@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from webapp import login_start
-from webapp.login_start import agent, escaped, install_agent, install_unit, uninstall_agent, uninstall_unit, unit
-from webapp.serving import ALREADY_RUNNING_STATUS, CANNOT_START_STATUS, CRASHED_STATUS, PORT_TAKEN_STATUS
+from webapp.program import login_start
+from webapp.program.login_start import (
+    agent,
+    escaped,
+    install_agent,
+    install_unit,
+    uninstall_agent,
+    uninstall_unit,
+    unit,
+)
+from webapp.program.serving import ALREADY_RUNNING_STATUS, CANNOT_START_STATUS, CRASHED_STATUS, PORT_TAKEN_STATUS
 
 COMMAND = ["/Applications/Hearth.app/Contents/MacOS/hearth", "serve", "--no-browser", "--detached"]
 Recorded = Callable[[], list[str]]

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 
 from webapp import __version__
-from webapp.instance import Running
+from webapp.program.instance import Running
 
 log = logging.getLogger(__name__)
 

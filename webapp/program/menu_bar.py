@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.error import URLError
 
-from webapp.instance import Instance
-from webapp.launcher import ANSWER_SECONDS, open_page, ours, program, visit
-from webapp.paths import DataDir
+from webapp.paths import DataDir, this_program
+from webapp.program.instance import Instance
+from webapp.program.launcher import ANSWER_SECONDS, open_page, ours, visit
 from webapp.sizes import size
 from webapp.tickets import Tickets
 
@@ -35,7 +35,7 @@ def is_possible() -> bool:
 def start(data: DataDir) -> None:
     """Beside the server, of a session of its own; one that finds another item there ends at once."""
     subprocess.Popen(
-        [*program(), "menu-bar", "--data-dir", str(data.root)],
+        [*this_program(), "menu-bar", "--data-dir", str(data.root)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
     )  # fmt: skip
 

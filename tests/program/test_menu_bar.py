@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from tests.conftest import Hearth
-from webapp.instance import Instance
-from webapp.menu_bar import pool_of, summary
 from webapp.paths import DataDir
+from webapp.program.instance import Instance
+from webapp.program.menu_bar import pool_of, summary
 
 GB = 10**9
 

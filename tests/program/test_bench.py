@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from webapp import bench
 from webapp.errors import HearthError, InvalidRequest
+from webapp.program import bench
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from webapp.__main__ import is_on, parser
-from webapp.instance import Instance, Running
+from webapp.program.command import is_on, parser
+from webapp.program.instance import Instance, Running
 from webapp.wsgi import WebServer
 
 
@@ -63,7 +63,7 @@ def says_it_is(id: str) -> Any:
 def test_stop_waits_for_a_server_that_is_starting(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     program = (
-        "import pathlib, sys, time; from webapp.instance import Instance;"
+        "import pathlib, sys, time; from webapp.program.instance import Instance;"
         "one = Instance(pathlib.Path(sys.argv[1])); one.acquire(); print('held', flush=True);"
         "time.sleep(0.5); one.publish('127.0.0.1', 4711); time.sleep(60)"
     )
