@@ -49,10 +49,10 @@ class Hearth:
 def run_server(data_dir: Path, models_dirs: tuple[Path, ...], **overrides: object) -> Iterator[Hearth]:
     """A real server on a free port until the generator is closed."""
     from webapp.app import create_app
-    from webapp.guards import Guards
     from webapp.paths import DataDir
     from webapp.server import Options, Server
     from webapp.wsgi import WebServer
+    from webapp.wsgi.guards import Guards
 
     options = Options(models_dirs, {"port": 0, **overrides}, {})
     server = Server(options, DataDir.at(data_dir))

@@ -17,10 +17,10 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tiny_models import make_model
-from webapp.access import Visitor
 from webapp.generation import GenerationRequest, Prefill
+from webapp.people.access import Visitor
 from webapp.program.serving import listen
-from webapp.settings import Settings, table
+from webapp.settings.table import Settings, table
 from webapp.store.audit import AuditRow
 
 PLAIN = "tests/plain-nano"

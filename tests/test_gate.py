@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from webapp.app import create_app
-from webapp.refusals import wants_json
+from webapp.dialects import wants_json
 from webapp.server import Server
 
 OPEN = ("/static/", "/health", "/login", "/sign-in")

@@ -13,7 +13,7 @@ from webapp.generation import GenerationRequest, InstalledModel, Message, Sampli
 from webapp.paths import DataDir
 from webapp.profiles import Profile
 from webapp.server import Options, Server
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 
 HI = Message("user", "Hi")
 PIRATE = Message("system", "Talk like a pirate.")

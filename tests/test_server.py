@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import QWEN, Hearth
 from webapp.server import limits
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 
 
 @pytest.fixture

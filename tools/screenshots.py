@@ -64,10 +64,10 @@ def ask(page: Page, question: str) -> None:
 def running_server() -> Iterator[str]:
     """A server of its own: no models but Ember, an empty data folder, nobody's settings."""
     from webapp.app import create_app
-    from webapp.guards import Guards
     from webapp.paths import DataDir
     from webapp.server import Options, Server
     from webapp.wsgi import WebServer
+    from webapp.wsgi.guards import Guards
 
     with tempfile.TemporaryDirectory() as folder:
         environ = {"HF_HUB_CACHE": folder}

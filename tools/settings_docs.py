@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from webapp.settings import Rule, table, variable_name
+from webapp.settings.field import Rule
+from webapp.settings.table import table, variable_name
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 HEAD = ("", "| setting | what it does | default | takes | environment | applies |", "|---|---|---|---|---|---|")
@@ -15,7 +16,7 @@ HEAD = ("", "| setting | what it does | default | takes | environment | applies 
 INTRODUCTION = """\
 # Settings
 
-This page is written by `tools/settings_docs.py` from the table in `webapp/settings.py`; edit the table.
+This page is written by `tools/settings_docs.py` from the table in `webapp/settings/table.py`; edit the table.
 
 A setting is changed on the Settings page, by `PUT /api/settings` with `{name: value, …}`, by its environment variable,
 or by its command-line option where there is one. The command line wins over the environment, the environment over

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from webapp.addresses import is_loopback
-from webapp.audit import AuditLog
+from webapp.audit.log import AuditLog
 from webapp.catalog.catalog import Catalog
 from webapp.engine.engine import Engine
 from webapp.errors import Conflict, HearthError, ModelNotFound
-from webapp.keys import Key, Keys
+from webapp.people.keys import Key, Keys
 from webapp.profiles import Profile, Profiles
-from webapp.settings import InvalidSettings, LayeredSettings, table
+from webapp.settings.layers import InvalidSettings, LayeredSettings
+from webapp.settings.table import table
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webapp.generation import GenerationRequest, InstalledModel, Message, SamplingParams
 from webapp.profiles import Profile
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 
 # OpenAI's own default for a prompt without a chat.
 COMPLETION_TOKENS = 16

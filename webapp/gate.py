@@ -9,9 +9,9 @@ from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 
-from webapp.access import Access, Credential, Visitor
 from webapp.addresses import is_home
-from webapp.keys import SESSION_SECONDS
+from webapp.people.access import Access, Credential, Visitor
+from webapp.people.keys import SESSION_SECONDS
 from webapp.server import Server
 
 PROXIED = ("Forwarded", "X-Forwarded-For")

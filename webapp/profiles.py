@@ -19,7 +19,7 @@ from typing import Any
 from webapp.catalog.catalog import Catalog
 from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
 from webapp.generation import RESERVED_OPTIONS, SamplingParams
-from webapp.rules import Rule, Type, is_blank
+from webapp.settings.field import Rule, Type, is_blank
 from webapp.store.profiles import ProfileStore, SavedProfile
 
 log = logging.getLogger(__name__)

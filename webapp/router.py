@@ -9,7 +9,6 @@ from collections.abc import Sequence as Seq
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from webapp.access import Visitor
 from webapp.catalog.catalog import Catalog
 from webapp.choices import side_by_side
 from webapp.defaults import Target, Terms, terms
@@ -21,8 +20,9 @@ from webapp.engine.sequence import Prompt, Sequence
 from webapp.engine.tool_calls import CallReader
 from webapp.errors import ContextLengthExceeded, HearthError, InvalidRequest, ModelNotFound
 from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, SamplingParams
+from webapp.people.access import Visitor
 from webapp.profiles import Profiles
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 from webapp.stream import Stream
 
 if TYPE_CHECKING:

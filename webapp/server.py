@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import cast
 
 from webapp import __version__, paths
-from webapp.access import Access
 from webapp.addresses import LOOPBACK_NAMES, Admitted, host_name, is_loopback, own_names
 from webapp.administration import Administration, KeyAdministration
-from webapp.audit import AuditLog
+from webapp.audit.log import AuditLog
+from webapp.audit.metrics import Metrics
 from webapp.catalog.catalog import Catalog
-from webapp.chats import Chats
+from webapp.chat.conversations import Chats
+from webapp.chat.responses import Responses
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
 from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool import Pool
-from webapp.keys import Keys
-from webapp.metrics import Metrics
+from webapp.people.access import Access
+from webapp.people.keys import Keys
+from webapp.people.tickets import Tickets
 from webapp.profiles import Profiles
-from webapp.responses import Responses
 from webapp.router import Router
-from webapp.settings import LayeredSettings, Row, Settings
+from webapp.settings.layers import LayeredSettings, Row
+from webapp.settings.table import Settings
 from webapp.store.backups import Backups
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
@@ -36,7 +38,6 @@ from webapp.store.profiles import ProfileStore
 from webapp.store.responses import ResponseStore
 from webapp.store.schema import AUDIT, MIGRATIONS
 from webapp.store.settings import SettingsStore
-from webapp.tickets import Tickets
 
 MB = 1_000_000
 OBEYING_SECONDS = 2.0

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Hearth, run_server
 from webapp.app import create_app
-from webapp.metrics import OTHER, ROUTES, Metrics
+from webapp.audit.metrics import OTHER, ROUTES, Metrics
 from webapp.store.audit import AuditRow
 
 Samples = dict[tuple[str, ...], float]

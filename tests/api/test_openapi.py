@@ -15,7 +15,7 @@ from tests.conftest import Hearth
 from webapp.api.docs import values_of
 from webapp.api.openapi import BODIES, EXAMPLES, routes_of
 from webapp.app import create_app
-from webapp.settings import table
+from webapp.settings.table import table
 
 Json = dict[str, Any]
 WITHOUT_BODY = {"/v1/requests/{request_id}/cancel"}

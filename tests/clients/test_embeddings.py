@@ -17,7 +17,7 @@ from mlx_lm.utils import load_model
 from openai import APIStatusError, BadRequestError, OpenAI
 
 from tests.conftest import LLAMA, QWEN, Hearth
-from webapp.access import Visitor
+from webapp.people.access import Visitor
 
 TEXTS = ["The river", "A much longer text about a river, a letter and a kettle that sings in the morning.", "x"]
 

@@ -12,14 +12,14 @@ from flask.testing import FlaskClient
 
 from tests.conftest import QWEN
 from webapp.app import create_app
-from webapp.chats import Chats
+from webapp.audit.trace import Content
+from webapp.chat.conversations import Chats
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, GenerationRequest, Reasoning, Text, Timing, Usage
 from webapp.paths import DataDir
 from webapp.server import Options, Server
 from webapp.store.audit import AuditRow
 from webapp.stream import Stream
-from webapp.trace import Content
 
 CHAT = "chat-0001"
 

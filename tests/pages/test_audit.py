@@ -12,12 +12,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from webapp.app import create_app
+from webapp.audit.trace import Content
 from webapp.pages.audit import PAGE_ROWS, Tail
 from webapp.pages.tab import Tab
 from webapp.pages.words import moment
 from webapp.server import Server
 from webapp.store.audit import AuditRow
-from webapp.trace import Content
 
 HTMX = {"HX-Request": "true"}
 NOW = time.time()

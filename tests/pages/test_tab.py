@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import QWEN
 from tests.pages.conftest import CHAT, Scripted, until
 from webapp.app import create_app
-from webapp.chats import Conversation
+from webapp.chat.conversations import Conversation
 from webapp.errors import EngineFailed
 from webapp.pages.tab import Tab
 from webapp.server import Server

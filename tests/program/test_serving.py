@@ -22,7 +22,7 @@ from tests.conftest import QWEN
 from tests.wsgi.conftest import eventually
 from webapp.errors import HearthError
 from webapp.program.serving import ALREADY_RUNNING_STATUS, LOG_BYTES, PORT_TAKEN_STATUS, listen
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 
 READY = "Hearth is ready at http://127.0.0.1:"
 Hearths = Callable[..., subprocess.Popen[str]]

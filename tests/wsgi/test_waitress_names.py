@@ -13,7 +13,7 @@ from waitress.server import BaseWSGIServer, TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import Error
 
-from webapp.wsgi.limits import Limits, Tuning
+from webapp.wsgi.connection_limits import Limits, Tuning
 
 NAMES = {
     HTTPChannel: (

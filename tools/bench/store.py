@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from webapp.audit import MOST_WAITING, AuditLog
-from webapp.refusals import new_request_id
-from webapp.settings import Settings
+from webapp.audit.log import MOST_WAITING, AuditLog
+from webapp.settings.table import Settings
 from webapp.store.audit import AuditRow
 from webapp.store.database import Database
 from webapp.store.schema import AUDIT, MIGRATIONS
 from webapp.store.settings import SettingsStore
+from webapp.wsgi.refusals import new_request_id
 
 RECORDERS = 8
 FULL_PAUSE_SECONDS = 0.001

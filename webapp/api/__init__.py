@@ -33,9 +33,9 @@ from webapp.api import (
 )
 from webapp.api.current import request_id
 from webapp.api.errors import to_response
+from webapp.dialects import speaks_anthropic
+from webapp.dialects import wants_json as is_json_path
 from webapp.errors import HearthError
-from webapp.refusals import speaks_anthropic
-from webapp.refusals import wants_json as is_json_path
 
 OPENAI_VERSION = "2020-10-01"
 

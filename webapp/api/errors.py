@@ -13,6 +13,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webapp.api.current import request_id
+from webapp.dialects import as_anthropic, speaks_anthropic
 from webapp.errors import (
     Cancelled,
     Conflict,
@@ -33,7 +34,6 @@ from webapp.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from webapp.refusals import as_anthropic, speaks_anthropic
 
 # The first class that fits wins.
 TABLE: tuple[tuple[type[HearthError], int, str], ...] = (

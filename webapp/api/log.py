@@ -13,13 +13,13 @@ from flask import Response, after_this_request, g, request
 
 from webapp.api.current import on_disconnect, request_id, server
 from webapp.api.errors import status_of
-from webapp.audit import is_recorded
+from webapp.audit.log import is_recorded
+from webapp.audit.trace import LOCAL, Trace
 from webapp.errors import HearthError
 from webapp.gate import visitor, was_let_in
 from webapp.generation import Event, Finish
 from webapp.store.audit import Status
 from webapp.stream import Stream
-from webapp.trace import LOCAL, Trace
 
 log = logging.getLogger("webapp.api")
 

@@ -24,11 +24,11 @@ from webapp.api.messages_schema import CountBody, MessagesBody
 from webapp.api.responses_schema import ResponseBody
 from webapp.api.schema import ChatBody, CompletionBody
 from webapp.api.tokens_schema import DetokenizeBody, TokenizeBody
-from webapp.keys import MOST_MODELS, NAME, SCOPES
+from webapp.dialects import speaks_anthropic, wants_json
+from webapp.people.keys import MOST_MODELS, NAME, SCOPES
 from webapp.profiles import TABLE, Profile
-from webapp.refusals import speaks_anthropic, wants_json
-from webapp.rules import Rule
-from webapp.settings import table
+from webapp.settings.field import Rule
+from webapp.settings.table import table
 from webapp.store.audit import ASKED
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from webapp.api.answer import json_response
 from webapp.api.body import read_object
 from webapp.api.current import server, who
-from webapp.settings import InvalidSettings
+from webapp.settings.layers import InvalidSettings
 
 POOL = "Pool"
 

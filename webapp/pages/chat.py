@@ -8,7 +8,7 @@ from itertools import groupby
 
 from flask import Response, abort, make_response, redirect, render_template, request, url_for
 
-from webapp.chats import Conversation
+from webapp.chat.conversations import Conversation
 from webapp.defaults import Target
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
 from webapp.gate import visitor

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from flask import Response, abort, current_app, make_response, render_template, request
 
-from webapp.access import NO_KEY
 from webapp.addresses import reachable
 from webapp.errors import Conflict, InvalidFields
 from webapp.gate import access, visitor
-from webapp.keys import Key
 from webapp.pages import snippets, trial
 from webapp.pages.frame import room, server, wants_partial, who
 from webapp.pages.markdown import coloured
 from webapp.pages.snippets import TOOLS, Connection, Tool
 from webapp.pages.trial import Trial
+from webapp.people.access import NO_KEY
+from webapp.people.keys import Key
 
 DAY = 86_400
 LASTS = (("", "For ever"), (str(30 * DAY), "30 days"), (str(90 * DAY), "90 days"), (str(365 * DAY), "A year"))

@@ -11,7 +11,7 @@ from flask import Response, make_response, render_template, request
 from webapp.errors import InvalidRequest, Unavailable
 from webapp.gate import keep_session, visitor
 from webapp.pages.frame import room, server, wants_partial, who
-from webapp.settings import InvalidSettings, Row
+from webapp.settings.layers import InvalidSettings, Row
 
 blueprint = room("settings")
 

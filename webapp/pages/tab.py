@@ -9,8 +9,8 @@ from html import escape
 
 from flask import render_template
 
-from webapp.answers import LiveAnswer
-from webapp.chats import Conversation
+from webapp.chat.answers import LiveAnswer
+from webapp.chat.conversations import Conversation
 from webapp.pages import activity
 from webapp.pages.audit import Tail
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values

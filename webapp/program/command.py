@@ -14,12 +14,12 @@ from typing import Any
 from urllib.error import URLError
 
 from webapp import __version__, paths
+from webapp.people.tickets import Tickets
 from webapp.program import menu_bar
 from webapp.program.instance import STARTING_SECONDS, Instance, Running
 from webapp.program.launcher import CannotLaunch, launch, tell, visit
-from webapp.settings import option_name, table
+from webapp.settings.table import option_name, table
 from webapp.sizes import size
-from webapp.tickets import Tickets
 
 STOP_PATIENCE_SECONDS = 20.0
 OFF = ("", "0", "false", "no", "off")

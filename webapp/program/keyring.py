@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webapp.administration import KeyAdministration
-from webapp.audit import AuditLog
+from webapp.audit.log import AuditLog
 from webapp.errors import HearthError
-from webapp.keys import Key, Keys
 from webapp.paths import DataDir
-from webapp.settings import Settings
+from webapp.people.keys import Key, Keys
+from webapp.settings.table import Settings
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.schema import AUDIT, MIGRATIONS

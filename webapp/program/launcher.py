@@ -23,8 +23,8 @@ from urllib.error import URLError
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
 
 from webapp.paths import DataDir, this_program
+from webapp.people.tickets import Tickets
 from webapp.program.instance import Instance, Running
-from webapp.tickets import Tickets
 
 READY_SECONDS = 30.0
 ANSWER_SECONDS = 2.0

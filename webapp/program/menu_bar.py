@@ -17,10 +17,10 @@ from typing import Any
 from urllib.error import URLError
 
 from webapp.paths import DataDir, this_program
+from webapp.people.tickets import Tickets
 from webapp.program.instance import Instance
 from webapp.program.launcher import ANSWER_SECONDS, open_page, ours, visit
 from webapp.sizes import size
-from webapp.tickets import Tickets
 
 TITLE = "🔥"
 REFRESH_SECONDS = 5

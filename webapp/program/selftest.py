@@ -26,7 +26,7 @@ from webapp.errors import HearthError
 from webapp.generation import GenerationRequest, Message
 from webapp.program.instance import Instance
 from webapp.server import Options, Server
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 from webapp.sizes import size
 from webapp.stream import collect
 

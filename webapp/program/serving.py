@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from webapp.app import create_app
 from webapp.errors import HearthError
-from webapp.guards import Guards
 from webapp.paths import PACKAGED, DataDir
 from webapp.program import crash
 from webapp.program.accounts import others
 from webapp.program.instance import Instance, Running
 from webapp.program.launcher import open_page
-from webapp.refusals import OnRefusal, tell_nobody
 from webapp.server import Options, Server
-from webapp.settings import Settings
+from webapp.settings.table import Settings
 from webapp.wsgi import WebServer
+from webapp.wsgi.guards import Guards
+from webapp.wsgi.refusals import OnRefusal, tell_nobody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

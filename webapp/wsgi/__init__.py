@@ -4,7 +4,7 @@ The only room that imports waitress. It serves any WSGI application and must not
 engine or what a route does. Limits, guards and the private names it leans on: docs/server.md.
 """
 
-from webapp.wsgi.limits import Limits
-from webapp.wsgi.server import WebServer
+from webapp.wsgi.connection_limits import Limits
+from webapp.wsgi.web_server import WebServer
 
 __all__ = ["Limits", "WebServer"]

@@ -17,13 +17,14 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error
 
-from webapp.refusals import Refusal, generates, new_request_id
-from webapp.wsgi.limits import Tuning
+from webapp.dialects import Refusal
+from webapp.wsgi.connection_limits import Tuning
 from webapp.wsgi.parser import Parser, RequestTimeout, ServiceUnavailable, TooManyRequests
+from webapp.wsgi.refusals import answer, generates, new_request_id
 from webapp.wsgi.websockets import HandoverSocket
 
 if TYPE_CHECKING:
-    from webapp.wsgi.server import Listener
+    from webapp.wsgi.web_server import Listener
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class RefusalTask(ErrorTask):
         if refusal.status != 500:  # the application was asked and has accounted for it
             self.channel.server.on_refusal(self.channel.requested_path, request_id, refusal)
         self.status = refusal.status_line
-        headers, body = refusal.answer(self.channel.requested_path, request_id)
+        headers, body = answer(refusal, self.channel.requested_path, request_id)
         self.response_headers.extend(headers)
         self.content_length = len(body)
         self.set_close_on_finish()

@@ -8,7 +8,7 @@ import time
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error
 
-from webapp.wsgi.limits import Tuning
+from webapp.wsgi.connection_limits import Tuning
 
 _OPENING_BYTES = 2048
 _CHUNK_LINE_BYTES = 1024

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from webapp import cors
 from webapp.addresses import Admitted, among, is_ip
-from webapp.refusals import OnRefusal, Refusal, add_common_headers, new_request_id, tell_nobody
+from webapp.dialects import Refusal
+from webapp.wsgi import cors
+from webapp.wsgi.refusals import OnRefusal, add_common_headers, answer, new_request_id, tell_nobody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -48,7 +49,7 @@ class Guards:
         if refusal is not None:
             path = environ.get("PATH_INFO", "")
             self._on_refusal(path, request_id, refusal)
-            headers, body = refusal.answer(path, request_id)
+            headers, body = answer(refusal, path, request_id)
             start_response(refusal.status_line, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from webapp.chat.responses import KEPT_SECONDS, Responses
 from webapp.errors import InvalidRequest, ResponseNotFound
-from webapp.keys import Keys
-from webapp.responses import KEPT_SECONDS, Responses
+from webapp.people.keys import Keys
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.responses import ResponseStore

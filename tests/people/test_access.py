@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from webapp.access import FAILURES_SECONDS, MOST_ADDRESSES, MOST_FAILURES, Access, Attempts, Credential, Visitor
 from webapp.errors import Forbidden, NotAuthenticated, SignInRequired, TooManyAttempts
-from webapp.keys import Keys
+from webapp.people.access import FAILURES_SECONDS, MOST_ADDRESSES, MOST_FAILURES, Access, Attempts, Credential, Visitor
+from webapp.people.keys import Keys
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.schema import MIGRATIONS

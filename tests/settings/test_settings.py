@@ -11,7 +11,8 @@ import pytest
 
 from tools import settings_docs
 from webapp.errors import InvalidRequest
-from webapp.settings import InvalidSettings, LayeredSettings, Settings, table
+from webapp.settings.layers import InvalidSettings, LayeredSettings
+from webapp.settings.table import Settings, table
 from webapp.store.database import Database
 from webapp.store.schema import MIGRATIONS
 from webapp.store.settings import SettingsStore

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from webapp.audit.trace import Trace
 from webapp.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -30,7 +31,6 @@ from webapp.generation import (
     Usage,
 )
 from webapp.stream import Stream
-from webapp.trace import Trace
 
 
 def finish(reason: FinishReason, by: Canceller | None = None) -> Finish:

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.wsgi.conftest import eventually
-from webapp.audit import DAY_SECONDS, AuditLog
-from webapp.settings import Settings
+from webapp.audit.log import DAY_SECONDS, AuditLog
+from webapp.audit.trace import Content
+from webapp.settings.table import Settings
 from webapp.store.audit import AuditRow, Filters
 from webapp.store.database import Database
 from webapp.store.schema import AUDIT
-from webapp.trace import Content
 
 MB = 1_000_000
 ASKED = Content({"messages": [{"role": "user", "content": "a secret"}]}, "an answer", "")

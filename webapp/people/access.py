@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from webapp.errors import Forbidden, NotAuthenticated, SignInRequired, TooManyAttempts
-from webapp.keys import Key, Keys, Scope, hash_of
+from webapp.people.keys import Key, Keys, Scope, hash_of
 
 OPEN_PATHS = ("/health", "/login", "/sign-in")
 OPEN_FOLDER = "/static/"

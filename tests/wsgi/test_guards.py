@@ -10,8 +10,9 @@ import pytest
 
 from tests.wsgi.conftest import read_until, serve  # noqa: F401
 from webapp.addresses import LOOPBACK_NAMES, Admitted
-from webapp.guards import Guards
-from webapp.refusals import SECURITY_HEADERS, Refusal, wants_json
+from webapp.dialects import Refusal, wants_json
+from webapp.wsgi.guards import Guards
+from webapp.wsgi.refusals import SECURITY_HEADERS
 
 
 class Application:
@@ -181,6 +182,6 @@ def test_paths_of_programs() -> None:
 
 def test_a_refusal_s_type_follows_its_status() -> None:
     kinds = [
-        json.loads(Refusal(status, "c", "m").answer("/v1", "r")[1])["error"]["type"] for status in (400, 403, 413, 503)
+        json.loads(Refusal(status, "c", "m").body("/v1", "r")[1])["error"]["type"] for status in (400, 403, 413, 503)
     ]
     assert kinds == ["invalid_request_error", "permission_error", "invalid_request_error", "server_error"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.pages.conftest import until
 from webapp.errors import Conflict, InvalidFields, KeyNotFound
-from webapp.keys import SESSION_SECONDS, Keys
+from webapp.people.keys import SESSION_SECONDS, Keys
 from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.schema import MIGRATIONS

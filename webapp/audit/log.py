@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from queue import Empty, SimpleQueue
 
-from webapp.refusals import Refusal
-from webapp.settings import Settings
+from webapp.audit.trace import LOCAL, LONGEST_NAME, Content
+from webapp.dialects import Refusal
+from webapp.settings.table import Settings
 from webapp.store.audit import AuditRecords, AuditRow, Status
 from webapp.store.database import FAILURES, Database
-from webapp.trace import LOCAL, LONGEST_NAME, Content
 
 log = logging.getLogger(__name__)
 

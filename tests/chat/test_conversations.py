@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.pages.conftest import CHAT, Rows, Scripted, finish, until
-from webapp.answers import Watch
-from webapp.chats import Chats, Conversation
+from webapp.audit.trace import Content
+from webapp.chat.answers import Watch
+from webapp.chat.conversations import Chats, Conversation
 from webapp.errors import EngineStopped, HearthError, InvalidRequest, ModelNotFound, OutOfMemory
 from webapp.generation import Message, Prefill
 from webapp.store.audit import AuditRow
 from webapp.store.database import Database
 from webapp.store.schema import MIGRATIONS
-from webapp.trace import Content
 
 MODEL = "tests/any"
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from webapp.answers import LiveAnswer, Watch
+from webapp.audit.trace import Content, Trace
+from webapp.chat.answers import LiveAnswer, Watch
 from webapp.errors import (
     ContextLengthExceeded,
     EngineStopped,
@@ -30,7 +31,6 @@ from webapp.store.audit import AuditRow
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
 from webapp.store.database import FAILURES, Database
 from webapp.stream import Stream
-from webapp.trace import Content, Trace
 
 log = logging.getLogger(__name__)
 

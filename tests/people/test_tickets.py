@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from webapp.tickets import GOOD_FOR_SECONDS, Tickets
+from webapp.people.tickets import GOOD_FOR_SECONDS, Tickets
 
 
 def test_a_ticket_is_good_once(tmp_path: Path) -> None:

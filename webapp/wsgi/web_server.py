@@ -12,9 +12,9 @@ from waitress import wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
 
-from webapp.refusals import OnRefusal, tell_nobody
 from webapp.wsgi.channel import Channel
-from webapp.wsgi.limits import Limits, Tuning
+from webapp.wsgi.connection_limits import Limits, Tuning
+from webapp.wsgi.refusals import OnRefusal, tell_nobody
 from webapp.wsgi.websockets import WebSockets
 from webapp.wsgi.workers import Workers
 

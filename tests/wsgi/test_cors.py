@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from tests.conftest import Hearth, run_server
-from tests.test_guards import Application
 from tests.wsgi.conftest import Running, serve  # noqa: F401
+from tests.wsgi.test_guards import Application
 from webapp.addresses import Admitted
 from webapp.app import create_app
-from webapp.guards import Guards
+from webapp.wsgi.guards import Guards
 
 APP = "https://app.example"
 PREFLIGHT = {

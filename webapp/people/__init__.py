@@ -1,0 +1,1 @@
+"""Who may do what: keys, the sessions of browsers, tickets, and the one decision over them."""
