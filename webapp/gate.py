@@ -10,12 +10,15 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 
 from webapp.addresses import is_home
+from webapp.dialects import wants_json
 from webapp.people.access import Access, Credential, Visitor
 from webapp.people.keys import SESSION_SECONDS
 from webapp.server import Server
 
 PROXIED = ("Forwarded", "X-Forwarded-For")
 NOBODY = Visitor(scope="inference")
+API = "api"
+PAGE = "page"
 
 
 def stand_before(app: Flask) -> None:
@@ -33,6 +36,16 @@ def admitted() -> Visitor:
     return access().admit(credential(), request.path, request.remote_addr or "", at_home)
 
 
+def server() -> Server:
+    """The long-lived objects that this application shows."""
+    return cast(Server, current_app.extensions["server"])
+
+
+def who() -> str:
+    """Whom the audit names for an act of administration: a key, or by which door somebody without one came."""
+    return visitor().name or (API if wants_json(request.path) else PAGE)
+
+
 def visitor() -> Visitor:
     """Who was let in; nobody in particular where a page says no."""
     return cast(Visitor, g.get("visitor", NOBODY))
@@ -48,7 +61,7 @@ def was_let_in() -> bool:
 
 
 def access() -> Access:
-    return cast(Server, current_app.extensions["server"]).access
+    return server().access
 
 
 def credential() -> Credential:

@@ -12,22 +12,22 @@ from typing import cast
 
 from webapp import __version__, paths
 from webapp.addresses import LOOPBACK_NAMES, Admitted, host_name, is_loopback, own_names
-from webapp.administration import Administration, KeyAdministration
+from webapp.administration.desks import Administration, KeyAdministration
 from webapp.audit.log import AuditLog
 from webapp.audit.metrics import Metrics
-from webapp.catalog.catalog import Catalog
+from webapp.catalog.installed import Catalog
 from webapp.chat.conversations import Chats
 from webapp.chat.responses import Responses
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
-from webapp.engine.memory import MemoryLimit, Mode
-from webapp.engine.pool import Pool
+from webapp.engine.pool.memory import MemoryLimit, Mode
+from webapp.engine.pool.pool import Pool
 from webapp.people.access import Access
 from webapp.people.keys import Keys
 from webapp.people.tickets import Tickets
-from webapp.profiles import Profiles
-from webapp.router import Router
+from webapp.routing.profiles import Profiles
+from webapp.routing.router import Router
 from webapp.settings.layers import LayeredSettings, Row
 from webapp.settings.table import Settings
 from webapp.store.backups import Backups

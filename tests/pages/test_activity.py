@@ -12,8 +12,8 @@ from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tests.pages.conftest import until
 from webapp.engine.snapshot import ModelSnapshot, Snapshot
 from webapp.pages.activity import memory_shares
-from webapp.pages.chart import HEIGHT, WIDTH, Chart, shares
-from webapp.pages.words import age
+from webapp.pages.drawing.chart import HEIGHT, WIDTH, Chart, shares
+from webapp.pages.drawing.words import age
 
 PARTIAL = {"HX-Request": "true"}
 

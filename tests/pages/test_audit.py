@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from webapp.app import create_app
 from webapp.audit.trace import Content
 from webapp.pages.audit import PAGE_ROWS, Tail
-from webapp.pages.tab import Tab
-from webapp.pages.words import moment
+from webapp.pages.drawing.words import moment
+from webapp.pages.live.tab import Tab
 from webapp.server import Server
 from webapp.store.audit import AuditRow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from webapp.pages import words
+from webapp.pages.drawing import words
 from webapp.paths import STATIC, TEMPLATES
 from webapp.server import Server
 

@@ -14,7 +14,7 @@ from tests.pages.conftest import CHAT, Scripted, until
 from webapp.app import create_app
 from webapp.pages.profiles import differences, typed_values, written
 from webapp.paths import DataDir
-from webapp.profiles import TABLE, Profile
+from webapp.routing.profiles import TABLE, Profile
 from webapp.server import Options, Server
 
 HTMX = {"HX-Request": "true"}

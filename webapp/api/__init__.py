@@ -11,28 +11,13 @@ import time
 from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.api import (
-    audit,
-    chat,
-    completions,
-    docs,
-    embeddings,
-    health,
-    installed,
-    keys,
-    log,
-    messages,
-    metrics,
-    models,
-    pool,
-    profiles,
-    requests,
-    responses,
-    settings,
-    tokens,
-)
+from webapp.api import docs, record
+from webapp.api.anthropic import messages
 from webapp.api.current import request_id
 from webapp.api.errors import to_response
+from webapp.api.manage import audit, health, keys, metrics, models, pool, profiles, settings
+from webapp.api.openai import cancelling, chat, completions, embeddings, responses, tokens
+from webapp.api.openai import models as known_models
 from webapp.dialects import speaks_anthropic
 from webapp.dialects import wants_json as is_json_path
 from webapp.errors import HearthError
@@ -47,12 +32,12 @@ blueprints = (
     messages.routes,
     tokens.routes,
     docs.routes,
-    models.routes,
-    requests.routes,
+    known_models.routes,
+    cancelling.routes,
     health.routes,
     metrics.routes,
     pool.routes,
-    installed.routes,
+    models.routes,
     settings.routes,
     profiles.routes,
     keys.routes,
@@ -75,7 +60,7 @@ def register(app: Flask) -> None:
         api.register_blueprint(blueprint)
     app.register_blueprint(api)
     app.before_request(_note_start)
-    app.before_request(log.begin)
+    app.before_request(record.begin)
     app.after_request(_add_headers)
 
 

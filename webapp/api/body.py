@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from webapp.api.schema import parse_object
+from webapp.api.openai.generation_schema import parse_object
 
 
 def read_object() -> dict[str, Any]:

@@ -1,30 +1,11 @@
-"""The request at hand and the server it reached. The only place of `api` that reads Flask's globals for them."""
+"""The request at hand, as the guards and the web server describe it in its environment."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
-from flask import current_app, request
-
-from webapp.gate import visitor
-
-if TYPE_CHECKING:
-    from webapp.server import Server
-
-
-# Whom the audit names for an act by a program without a key.
-API = "api"
-
-
-def server() -> Server:
-    return cast("Server", current_app.extensions["server"])
-
-
-def who() -> str:
-    """Whom the audit names for an act of administration."""
-    return visitor().name or API
+from flask import request
 
 
 def request_id() -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from webapp.api.answer import json_response
-from webapp.api.current import server
+from webapp.api.ask import json_response
 from webapp.api.openapi import Json, document, routes_of
+from webapp.gate import server
 
 ROOMS = {"v1": "For any client", "api": "For whoever manages Hearth", "health": "Health"}
 

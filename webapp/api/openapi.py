@@ -15,18 +15,18 @@ from flask import Flask
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from webapp.api.audit import FORMATS, MOST_ROWS
-from webapp.api.embeddings import EmbeddingBody
-from webapp.api.items import DEFAULT_LIMIT as DEFAULT_ITEMS
-from webapp.api.items import MOST as MOST_ITEMS
-from webapp.api.items import ORDERS
-from webapp.api.messages_schema import CountBody, MessagesBody
-from webapp.api.responses_schema import ResponseBody
-from webapp.api.schema import ChatBody, CompletionBody
-from webapp.api.tokens_schema import DetokenizeBody, TokenizeBody
+from webapp.api.anthropic.messages_schema import CountBody, MessagesBody
+from webapp.api.manage.audit import FORMATS, MOST_ROWS
+from webapp.api.openai.embeddings import EmbeddingBody
+from webapp.api.openai.generation_schema import ChatBody, CompletionBody
+from webapp.api.openai.response_items import DEFAULT_LIMIT as DEFAULT_ITEMS
+from webapp.api.openai.response_items import MOST as MOST_ITEMS
+from webapp.api.openai.response_items import ORDERS
+from webapp.api.openai.responses_schema import ResponseBody
+from webapp.api.openai.tokens_schema import DetokenizeBody, TokenizeBody
 from webapp.dialects import speaks_anthropic, wants_json
 from webapp.people.keys import MOST_MODELS, NAME, SCOPES
-from webapp.profiles import TABLE, Profile
+from webapp.routing.profiles import TABLE, Profile
 from webapp.settings.field import Rule
 from webapp.settings.table import table
 from webapp.store.audit import ASKED

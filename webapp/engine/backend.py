@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webapp.engine import blas
-from webapp.engine.memory import machine_bytes
+from webapp.engine.pool.memory import machine_bytes
 from webapp.engine.runner import Loading
 from webapp.generation import InstalledModel
 
 if TYPE_CHECKING:
     from webapp.engine.mlx.loading import MlxLoader
-    from webapp.engine.mlx.tokenizer import Tokenizer, Tokenizers
+    from webapp.engine.mlx.prompts.tokenizer import Tokenizer, Tokenizers
 
 
 class Backend:
@@ -50,7 +50,7 @@ class Backend:
                 self.device = import_module("webapp.engine.mlx.device").name()
                 self._memory_bytes = import_module("webapp.engine.mlx.device").memory_bytes()
                 self._loader = import_module("webapp.engine.mlx.loading").MlxLoader()
-                self._tokenizers = import_module("webapp.engine.mlx.tokenizer").Tokenizers()
+                self._tokenizers = import_module("webapp.engine.mlx.prompts.tokenizer").Tokenizers()
             return self._loader, self._tokenizers
 
     def tokenizer(self, model: InstalledModel) -> Tokenizer:

@@ -15,10 +15,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
-from webapp.engine.budget import NoRoom
 from webapp.engine.commands import Cancel, Command, Configure, Load, Stop, Submit, Unload
 from webapp.engine.limits import Limits
-from webapp.engine.pool import Pool, requests
+from webapp.engine.pool.budget import NoRoom
+from webapp.engine.pool.pool import Pool, requests
 from webapp.engine.publisher import Publisher
 from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled, Runner
 from webapp.engine.scheduler import Scheduler

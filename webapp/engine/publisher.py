@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from webapp.engine.history import SpeedHistory
-from webapp.engine.pool import Pool
+from webapp.engine.pool.pool import Pool
 from webapp.engine.sequence import Sequence
 from webapp.engine.snapshot import RequestSnapshot, Snapshot
 

@@ -15,7 +15,7 @@ from webapp.errors import HearthError, OutOfMemory
 from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingParams
 
 if TYPE_CHECKING:
-    from webapp.engine.mlx.grammar import Matched
+    from webapp.engine.mlx.grammar.matcher import Matched
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ import time
 
 from flask import Flask
 
-from webapp.pages import live, words
 from webapp.pages.about import blueprint as about_pages
 from webapp.pages.activity import blueprint as activity_pages
 from webapp.pages.audit import blueprint as audit_pages
 from webapp.pages.chat import blueprint as chat_pages
 from webapp.pages.connect import blueprint as connect_pages
+from webapp.pages.drawing import words
 from webapp.pages.frame import surroundings
+from webapp.pages.live import socket as live
 from webapp.pages.models import blueprint as model_pages
 from webapp.pages.notices import blueprint as notice_pages
 from webapp.pages.profiles import blueprint as profile_pages

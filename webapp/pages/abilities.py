@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from webapp.defaults import Target
+from webapp.routing.terms import Target
 
 GUIDE_EXAMPLES = ("What is Hearth?", "How do I connect an OpenAI client?", "Hello, my name is Ada.")
 EXAMPLES = (

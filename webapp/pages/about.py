@@ -11,7 +11,8 @@ from flask import Response, make_response, render_template
 
 from webapp import paths
 from webapp.errors import HearthError, TimedOut, Unavailable
-from webapp.pages.frame import room, server, wants_partial
+from webapp.gate import server
+from webapp.pages.frame import room, wants_partial
 
 blueprint = room("about")
 

@@ -9,9 +9,9 @@ from flask import Response, make_response, redirect, render_template, request, u
 
 from webapp.engine.history import SPAN_SECONDS
 from webapp.engine.snapshot import Snapshot
-from webapp.gate import visitor
-from webapp.pages.chart import Chart, Share, shares
-from webapp.pages.frame import room, server, wants_partial, who
+from webapp.gate import server, visitor, who
+from webapp.pages.drawing.chart import Chart, Share, shares
+from webapp.pages.frame import room, wants_partial
 from webapp.server import Server
 
 blueprint = room("activity")

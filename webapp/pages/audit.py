@@ -11,8 +11,9 @@ from typing import Any
 from flask import Response, abort, make_response, redirect, render_template, request, url_for
 
 from webapp.audit.log import AuditLog
-from webapp.pages import words
-from webapp.pages.frame import room, server, wants_partial
+from webapp.gate import server
+from webapp.pages.drawing import words
+from webapp.pages.frame import room, wants_partial
 from webapp.store.audit import KINDS, STATUSES, AuditRow, Filters
 
 PAGE_ROWS = 50

@@ -9,13 +9,13 @@ from itertools import groupby
 from flask import Response, abort, make_response, redirect, render_template, request, url_for
 
 from webapp.chat.conversations import Conversation
-from webapp.defaults import Target
 from webapp.errors import HearthError, InvalidRequest, ModelNotFound
-from webapp.gate import visitor
-from webapp.pages import words
+from webapp.gate import server, visitor
 from webapp.pages.abilities import about
-from webapp.pages.frame import room, server, wants_partial
-from webapp.pages.markdown import render
+from webapp.pages.drawing import words
+from webapp.pages.drawing.markdown import render
+from webapp.pages.frame import room, wants_partial
+from webapp.routing.terms import Target
 from webapp.store.chats import Chat, Turn
 
 LATEST_TURNS = 60

@@ -8,10 +8,10 @@ from flask import Response, abort, current_app, make_response, render_template, 
 
 from webapp.addresses import reachable
 from webapp.errors import Conflict, InvalidFields
-from webapp.gate import access, visitor
+from webapp.gate import access, server, visitor, who
 from webapp.pages import snippets, trial
-from webapp.pages.frame import room, server, wants_partial, who
-from webapp.pages.markdown import coloured
+from webapp.pages.drawing.markdown import coloured
+from webapp.pages.frame import room, wants_partial
 from webapp.pages.snippets import TOOLS, Connection, Tool
 from webapp.pages.trial import Trial
 from webapp.people.access import NO_KEY

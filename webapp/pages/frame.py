@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from webapp.errors import (
@@ -21,8 +19,7 @@ from webapp.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from webapp.gate import visitor
-from webapp.server import Server
+from webapp.gate import server
 
 STATUS: dict[type[HearthError], int] = {
     InvalidRequest: 400,
@@ -51,19 +48,6 @@ HTTP_WORDS = {
     413: "That is more than a message can hold (1 MB). Shorten it and send it again.",
     500: "Hearth failed while making this page. The log says why.",
 }
-
-
-# Whom the audit names for an act of a person who did not sign in.
-PAGE = "page"
-
-
-def server() -> Server:
-    return cast(Server, current_app.extensions["server"])
-
-
-def who() -> str:
-    """Whom the audit names for what is done on a page."""
-    return visitor().name or PAGE
 
 
 def wants_partial() -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import render_template, request
 
-from webapp.defaults import Target
 from webapp.engine.snapshot import ModelSnapshot
+from webapp.gate import server
 from webapp.generation import InstalledModel
 from webapp.pages.abilities import About, about
-from webapp.pages.frame import room, server
+from webapp.pages.frame import room
 from webapp.pages.profiles import profile_rows, what_happened
+from webapp.routing.terms import Target
 from webapp.server import Server
 
 blueprint = room("models")

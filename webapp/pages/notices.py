@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Response, make_response, redirect, request
 
-from webapp.pages.frame import room, server, wants_partial
+from webapp.gate import server
+from webapp.pages.frame import room, wants_partial
 
 blueprint = room("notices")
 

@@ -8,11 +8,12 @@ from itertools import count
 
 from flask import Response, make_response, redirect, render_template, request, url_for
 
-from webapp.defaults import Target, Terms, terms
 from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
+from webapp.gate import server, who
 from webapp.generation import GenerationRequest, InstalledModel
-from webapp.pages.frame import room, server, wants_partial, who
-from webapp.profiles import LONGEST_NAME, TABLE, Profile
+from webapp.pages.frame import room, wants_partial
+from webapp.routing.profiles import LONGEST_NAME, TABLE, Profile
+from webapp.routing.terms import Target, Terms, terms
 from webapp.server import Server
 
 THINKING = {"on": True, "off": False}

@@ -9,8 +9,8 @@ from itertools import groupby
 from flask import Response, make_response, render_template, request
 
 from webapp.errors import InvalidRequest, Unavailable
-from webapp.gate import keep_session, visitor
-from webapp.pages.frame import room, server, wants_partial, who
+from webapp.gate import keep_session, server, visitor, who
+from webapp.pages.frame import room, wants_partial
 from webapp.settings.layers import InvalidSettings, Row
 
 blueprint = room("settings")

@@ -7,9 +7,9 @@ import re
 from flask import Response, make_response, redirect, render_template, request
 
 from webapp.errors import Forbidden, HearthError, NotAuthenticated, SignInRequired, TooManyAttempts
-from webapp.gate import access, credential, forget_session, keep_session, signed_in
+from webapp.gate import access, credential, forget_session, keep_session, server, signed_in
 from webapp.pages import frame
-from webapp.pages.frame import room, server, wants_partial
+from webapp.pages.frame import room, wants_partial
 
 # A path of our own, and nothing that a browser would read as another host.
 PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")

@@ -264,12 +264,13 @@ def run_service(args: argparse.Namespace) -> int:
 
     if args.action == "uninstall":
         return uninstall()
-    command = [*paths.this_program(), "serve", "--no-browser", "--detached", *folder_options(args)]
-    return install(command, data_dir(args).logs)
+    return install(
+        [*paths.this_program(), "serve", "--no-browser", "--detached", *folder_options(args)], data_dir(args).logs
+    )
 
 
 def list_models(args: argparse.Namespace) -> int:
-    from webapp.catalog.catalog import Catalog
+    from webapp.catalog.installed import Catalog
 
     models = Catalog(paths.BUNDLED_MODELS, models_dirs(args)).models()
     if args.json:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from webapp.administration import KeyAdministration
+from webapp.administration.desks import KeyAdministration
 from webapp.audit.log import AuditLog
 from webapp.errors import HearthError
 from webapp.paths import DataDir

@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import QWEN
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
-from webapp.engine.mlx.runner import MlxRunner
-from webapp.engine.mlx.tokenizer import Tokenizer
+from webapp.engine.mlx.batch import MlxRunner
+from webapp.engine.mlx.prompts.tokenizer import Tokenizer
 from webapp.engine.runner import Decoded, Prefilled, Runner
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.generation import InstalledModel, SamplingParams

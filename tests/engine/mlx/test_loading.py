@@ -15,8 +15,8 @@ from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
 from webapp.engine.mlx import device
+from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.loading import MlxLoading
-from webapp.engine.mlx.runner import MlxRunner
 from webapp.errors import ModelLoadFailed
 from webapp.generation import InstalledModel
 

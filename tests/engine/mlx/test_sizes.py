@@ -14,8 +14,8 @@ from tests.engine.mlx.conftest import advance, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
+from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.estimate import read_headers, stored_bytes
-from webapp.engine.mlx.runner import MlxRunner
 from webapp.errors import ModelLoadFailed
 
 

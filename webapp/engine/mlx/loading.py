@@ -12,11 +12,11 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import dequantize_model, load_model, maybe_set_recommended_wired_limit
 
 from webapp.engine.mlx import device
+from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.config import check_config, read_config
 from webapp.engine.mlx.embedder import pooling_of
 from webapp.engine.mlx.estimate import float32_bytes, stored_bytes
 from webapp.engine.mlx.kv import KvSize
-from webapp.engine.mlx.runner import MlxRunner
 from webapp.errors import ModelLoadFailed
 from webapp.generation import InstalledModel
 

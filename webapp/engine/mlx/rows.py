@@ -14,8 +14,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from webapp.engine.mlx.bitmask import WORD_BITS
-from webapp.engine.mlx.grammar import Matched
+from webapp.engine.mlx.grammar.bitmask import WORD_BITS
+from webapp.engine.mlx.grammar.matcher import Matched
 from webapp.generation import SamplingParams
 
 WORD = 0xFFFFFFFF

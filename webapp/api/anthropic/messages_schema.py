@@ -1,0 +1,288 @@
+"""The wire schema of /v1/messages and /v1/messages/count_tokens: Anthropic's JSON becomes typed values here, once.
+
+Thinking of earlier turns is dropped: templates of open models do not want it back. Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from webapp.api.openai.generation_schema import (
+    MAX_MESSAGES,
+    MAX_STOP_STRINGS,
+    StopString,
+    TokenLimit,
+    missing,
+    shape_of,
+)
+from webapp.api.openai.tools_schema import MAX_TOOLS, FunctionName, Parameters, check
+from webapp.api.strict import Wire, unsupported
+from webapp.errors import InvalidRequest
+from webapp.generation import ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
+
+# Claude Code says with it what is to be billed; it differs between conversations and would part their prompts.
+BILLING = "x-anthropic-billing-header:"
+CHOICES: dict[str, ChoiceMode] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Block(Wire):
+    """A piece of a message. What Anthropic's clients say about caching is true here without being asked for."""
+
+    cache_control: dict[str, Any] | None = None
+
+
+class TextBlock(Block):
+    type: Literal["text"]
+    text: str
+    citations: list[Any] | None = None
+
+
+class ThinkingBlock(Block):
+    type: Literal["thinking"]
+    thinking: str
+    signature: str | None = None
+
+
+class RedactedThinkingBlock(Block):
+    type: Literal["redacted_thinking"]
+    data: str | None = None
+
+
+class ToolUseBlock(Block):
+    type: Literal["tool_use"]
+    id: Name
+    name: Name
+    input: dict[str, Any]
+
+    def as_template_value(self) -> dict[str, object]:
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.input}}
+
+
+def _tag_of(block: object) -> str | None:
+    """In angle brackets, so that error paths can leave it out."""
+    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    return f"<{kind}>" if isinstance(kind, str) else None
+
+
+def _known(*kinds: str) -> BeforeValidator:
+    def refuse_others(block: object) -> object:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if isinstance(kind, str) and kind not in kinds:
+            raise unsupported("Content blocks of type '{kind}' are not supported here.", kind=kind[:64])
+        return block
+
+    return BeforeValidator(refuse_others)
+
+
+OnlyText = Annotated[TextBlock, _known("text")]
+TextBlocks = Annotated[list[OnlyText], Field(fail_fast=True), Tag("<list>")]
+SaidText = Annotated[Annotated[str, Tag("<text>")] | TextBlocks, Discriminator(shape_of)]
+
+
+class ToolResultBlock(Block):
+    type: Literal["tool_result"]
+    tool_use_id: Name
+    content: SaidText | None = None
+    is_error: bool | None = None
+
+
+AnyBlock = Annotated[
+    Annotated[TextBlock, Tag("<text>")]
+    | Annotated[ThinkingBlock, Tag("<thinking>")]
+    | Annotated[RedactedThinkingBlock, Tag("<redacted_thinking>")]
+    | Annotated[ToolUseBlock, Tag("<tool_use>")]
+    | Annotated[ToolResultBlock, Tag("<tool_result>")],
+    Discriminator(_tag_of),
+    _known("text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+]
+Blocks = Annotated[list[AnyBlock], Field(fail_fast=True), Tag("<list>")]
+Said = Annotated[Annotated[str, Tag("<text>")] | Blocks, Discriminator(shape_of)]
+
+
+class Turn(Wire):
+    role: Literal["user", "assistant", "system"]
+    content: Said
+
+    def to_messages(self, path: str) -> Iterator[Message]:
+        """One message, but each result of a tool is one of its own, where it stands among the text."""
+        if isinstance(self.content, str):
+            yield Message(self.role, self.content)
+            return
+        text: list[str] = []
+        calls: list[dict[str, object]] = []
+        results = 0
+        for index, block in enumerate(self.content):
+            match block:
+                case TextBlock():
+                    text.append(block.text)
+                case ToolUseBlock():
+                    self._must_be("assistant", f"{path}.content[{index}]")
+                    calls.append(block.as_template_value())
+                case ToolResultBlock():
+                    self._must_be("user", f"{path}.content[{index}]")
+                    if text:
+                        yield Message(self.role, "".join(text))
+                        text = []
+                    results += 1
+                    yield Message("tool", joined(block.content, ""), tool_call_id=block.tool_use_id)
+        if text or not results:
+            yield Message(self.role, "".join(text), tool_calls=tuple(calls))
+
+    def _must_be(self, role: str, path: str) -> None:
+        if self.role != role:
+            raise InvalidRequest(
+                f"Only messages of the role '{role}' hold such blocks.", f"{path}.type", "invalid_value"
+            )
+
+
+class Thinking(Wire):
+    """`budget_tokens` is a wish that no open model knows of."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: TokenLimit | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class OutputFormat(Wire):
+    type: Literal["json_schema"]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class OutputConfig(Wire):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
+
+
+def _only_custom(kind: object) -> object:
+    if isinstance(kind, str) and kind != "custom":
+        raise unsupported("Tools of type '{kind}' are not supported, only custom ones are.", kind=kind[:64])
+    return kind
+
+
+class ToolOffer(Block):
+    """`input_examples` and the like are for Anthropic's own models."""
+
+    type: Annotated[Literal["custom"] | None, BeforeValidator(_only_custom)] = None
+    name: FunctionName
+    description: str | None = None
+    input_schema: Parameters
+    strict: bool | None = None
+    eager_input_streaming: bool | None = None
+
+    def to_tool(self, param: str) -> Tool:
+        return Tool(self.name, self.description, self.input_schema, bool(self.strict), param, "input_schema")
+
+
+class Choice(Wire):
+    type: Literal["auto", "any", "tool", "none"]
+    name: FunctionName | None = None
+    disable_parallel_tool_use: bool | None = None
+
+    def to_choice(self) -> ToolChoice:
+        if self.type == "tool" and self.name is None:
+            raise missing("tool_choice.name")
+        return ToolChoice(CHOICES[self.type], self.name if self.type == "tool" else None)
+
+
+class CountBody(Wire):
+    """Whatever the prompt is made of."""
+
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    system: SaidText | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    tools: Annotated[list[ToolOffer], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_choice: Choice | None = None
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        tools, choice = self._offered
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=self._messages,
+            template_options=self._template_options,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=not (self.tool_choice and self.tool_choice.disable_parallel_tool_use),
+        )
+
+    @property
+    def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
+        tools = tuple(offer.to_tool(f"tools[{index}]") for index, offer in enumerate(self.tools or ()))
+        choice = self.tool_choice.to_choice() if self.tool_choice else ToolChoice()
+        check(tools, choice, "")
+        return tools, choice
+
+    @property
+    def _messages(self) -> tuple[Message, ...]:
+        told = _without_billing(self.system)
+        system = [] if told in (None, []) else [Message("system", joined(told, "\n\n"))]
+        turns = (turn.to_messages(f"messages[{index}]") for index, turn in enumerate(self.messages))
+        said = tuple(message for turn in turns for message in turn)
+        self._check_beginning(said[-1])
+        return (*system, *said)
+
+    def _check_beginning(self, last: Message) -> None:
+        """A last message of the assistant's is what the answer begins with; Anthropic asks the same of it."""
+        if last.role != "assistant" or last.tool_calls or not last.content:
+            return
+        if last.content != last.content.rstrip():
+            path = f"messages[{len(self.messages) - 1}].content"
+            raise InvalidRequest("What an answer begins with cannot end in white space.", path, "invalid_value")
+        if self.thinking and self.thinking.type == "enabled":
+            raise InvalidRequest("An answer that has begun is not thought about.", "thinking", "invalid_value")
+
+    @property
+    def _template_options(self) -> dict[str, object]:
+        """Unasked, the model or its profile decides."""
+        return {} if self.thinking is None else {"enable_thinking": self.thinking.type != "disabled"}
+
+
+class MessagesBody(CountBody):
+    max_tokens: TokenLimit
+    stream: bool | None = None
+    stop_sequences: Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    output_format: OutputFormat | None = None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """`output_format` is the older place of the same."""
+        chosen, param = self.output_format, "output_format"
+        if self.output_config and self.output_config.format:
+            chosen, param = self.output_config.format, "output_config.format"
+        return Grammar("JSON schema", json.dumps(chosen.schema_), f"{param}.schema") if chosen else None
+
+    @property
+    def shows_thinking(self) -> bool:
+        return self.thinking is None or self.thinking.display != "omitted"
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        chosen = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k")}
+        return replace(
+            super().to_request(request_id),
+            sampling={name: value for name, value in chosen.items() if value is not None},
+            max_tokens=self.max_tokens,
+            stop=tuple(self.stop_sequences or ()),
+            grammar=self.grammar,
+        )
+
+
+def _without_billing(system: str | list[TextBlock] | None) -> str | list[TextBlock] | None:
+    return [block for block in system if not block.text.startswith(BILLING)] if isinstance(system, list) else system
+
+
+def joined(said: str | list[TextBlock] | None, between: str) -> str:
+    if said is None or isinstance(said, str):
+        return said or ""
+    return between.join(block.text for block in said)

@@ -1,0 +1,1 @@
+"""The routes for whoever manages or watches Hearth from a program."""

@@ -1,0 +1,68 @@
+"""/api/models: what is installed, and loading and unloading it by hand."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from flask import Blueprint, Response
+
+from webapp.api.ask import json_response
+from webapp.api.body import read_object
+from webapp.errors import InvalidRequest, TimedOut
+from webapp.gate import server, who
+
+routes = Blueprint("installed", __name__, url_prefix="/api/models")
+
+
+@routes.get("")
+def list_installed() -> Response:
+    """What is installed."""
+    known = {model.id: model for model in server().engine.snapshot.models}
+    pinned = server().settings.current.pinned
+    rows = [
+        {
+            "id": model.id,
+            "state": known[model.id].state if model.id in known else "ready",
+            "reason": known[model.id].reason if model.id in known else None,
+            "pinned": model.id in pinned,
+            "bundled": model.bundled,
+            "size_bytes": model.weights_bytes,
+            "context_length": model.context_length,
+            "architecture": model.architecture,
+            "path": str(model.path),
+        }
+        for model in server().catalog.models()
+    ]
+    return json_response({"models": rows})
+
+
+@routes.post("/load")
+def load_model() -> Response:
+    """Answers when the model is loaded, or with the reason why it is not."""
+    model_id = _named()
+    _wait(server().administration.load(who(), model_id), model_id)
+    return json_response({"id": model_id, "state": "loaded"})
+
+
+@routes.post("/unload")
+def unload_model() -> Response:
+    """Once its requests are through."""
+    model_id = _named()
+    effect = server().administration.unload(who(), model_id)
+    state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")
+    return json_response({"id": model_id, "state": state, "effects": [effect]})
+
+
+def _named() -> str:
+    model_id = read_object().get("model")
+    if not isinstance(model_id, str) or not model_id:
+        raise InvalidRequest("'model' must be the id of an installed model.", "model")
+    return model_id
+
+
+def _wait(done: Future[None], model_id: str) -> None:
+    seconds = server().settings.current.queue_seconds or None
+    try:
+        done.result(seconds)
+    except TimeoutError as error:
+        raise TimedOut(f"'{model_id}' is not loaded yet, for want of room; it will be as soon as there is.") from error

@@ -1,0 +1,20 @@
+"""GET /api/pool: what the engine last published about itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import Blueprint, Response
+
+from webapp.api.ask import json_response
+from webapp.gate import server
+
+routes = Blueprint("pool", __name__, url_prefix="/api/pool")
+
+
+@routes.get("")
+def show_pool() -> Response:
+    """What is loaded, running and waiting."""
+    snapshot = asdict(server().engine.snapshot)
+    del snapshot["speeds"]  # for the chart of the page
+    return json_response(snapshot)

@@ -1,0 +1,50 @@
+"""/api/profiles: public names with a model and defaults of their own."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webapp.api.ask import json_response
+from webapp.api.body import read_object
+from webapp.errors import ProfileNotFound
+from webapp.gate import server, who
+from webapp.routing.profiles import TABLE, Profile
+
+routes = Blueprint("profiles", __name__, url_prefix="/api/profiles")
+
+
+@routes.get("")
+def list_profiles() -> Response:
+    """Every profile."""
+    return json_response({"profiles": [_to_wire(profile) for profile in server().profiles.current.values()]})
+
+
+@routes.post("")
+def create_profile() -> Response:
+    """A new profile."""
+    return json_response(_to_wire(server().administration.create_profile(who(), read_object())), 201)
+
+
+@routes.get("/<path:name>")
+def show_profile(name: str) -> Response:
+    """One profile."""
+    profile = server().profiles.find(name)
+    if profile is None:
+        raise ProfileNotFound(name)
+    return json_response(_to_wire(profile))
+
+
+@routes.put("/<path:name>")
+def replace_profile(name: str) -> Response:
+    """All of it anew: a field that is left out is no longer set."""
+    return json_response(_to_wire(server().administration.replace_profile(who(), name, read_object())))
+
+
+@routes.delete("/<path:name>")
+def delete_profile(name: str) -> Response:
+    """Its model stays."""
+    return json_response({"deleted": server().administration.delete_profile(who(), name).name})
+
+
+def _to_wire(profile: Profile) -> dict[str, object]:
+    return {name: getattr(profile, name) for name in TABLE}

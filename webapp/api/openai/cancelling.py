@@ -1,0 +1,23 @@
+"""POST /v1/requests/{id}/cancel: stop a request that another connection is waiting for.
+
+To those who may not end it, another's request is none at all: the answer tells nothing of it.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from webapp.api.ask import json_response
+from webapp.api.errors import error_body
+from webapp.gate import server, visitor
+
+routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
+
+
+@routes.post("/<request_id>/cancel")
+def cancel_request(request_id: str) -> Response:
+    """End a request of another connection."""
+    if server().router.cancel(request_id, "api", visitor()):
+        return json_response({"id": request_id, "cancelled": True})
+    message = f"No running or waiting request has the id '{request_id}'."
+    return json_response(error_body(message, "invalid_request_error", "request_not_found"), 404)

@@ -1,0 +1,84 @@
+"""POST /v1/embeddings."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from typing import Annotated, Literal
+
+from flask import Blueprint, Response
+from pydantic import Discriminator, Field, Tag
+
+from webapp.api.ask import json_response, read, tell_ignored
+from webapp.api.current import on_disconnect, request_id
+from webapp.api.openai.generation_schema import PromptText, TokenIds, shape_of_texts
+from webapp.api.record import record
+from webapp.api.strict import Wire
+from webapp.errors import Cancelled, InvalidRequest
+from webapp.gate import server, visitor
+from webapp.generation import Embedding, EmbeddingRequest
+
+MOST_TEXTS = 2048
+
+routes = Blueprint("embeddings", __name__, url_prefix="/v1")
+
+
+Texts = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True),
+    Tag("<texts>"),
+]
+Rows = Annotated[list[TokenIds], Field(max_length=MOST_TEXTS, fail_fast=True), Tag("<rows>")]
+
+
+class EmbeddingBody(Wire):
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    input: Annotated[PromptText | TokenIds | Texts | Rows, Discriminator(shape_of_texts)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = None
+
+    @property
+    def texts(self) -> tuple[str | tuple[int, ...], ...]:
+        if isinstance(self.input, str):
+            return (self.input,)
+        if isinstance(self.input[0], int):
+            return (tuple(self.input),)
+        return tuple(text if isinstance(text, str) else tuple(text) for text in self.input)
+
+
+@routes.post("/embeddings")
+def embed() -> Response:
+    """A vector for each text."""
+    here = record()
+    here.generates = True
+    body = read(EmbeddingBody, ())
+    stream = server().router.embed(EmbeddingRequest(request_id(), body.model, body.texts, visitor().name))
+    on_disconnect(stream.close)
+    vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
+    finish = here.trace.finish
+    if finish is None or finish.reason == "cancelled":
+        raise Cancelled("The request was cancelled.")
+    tokens = finish.usage.prompt_tokens
+    rows = [_to_wire(index, _cut(vector, body.dimensions), body) for index, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    response = json_response({"object": "list", "data": rows, "model": body.model, "usage": usage})
+    return tell_ignored(response, body, ())
+
+
+def _cut(vector: list[float], dimensions: int | None) -> list[float]:
+    """The first so many numbers, of length 1 again."""
+    if dimensions is None or dimensions == len(vector):
+        return vector
+    if dimensions > len(vector):
+        message = f"'dimensions' must be at most {len(vector)}, which is what this model gives."
+        raise InvalidRequest(message, "dimensions", "invalid_value")
+    length = math.sqrt(sum(number * number for number in vector[:dimensions])) or 1.0
+    return [number / length for number in vector[:dimensions]]
+
+
+def _to_wire(index: int, vector: list[float], body: EmbeddingBody) -> dict[str, object]:
+    """base64 is of little-endian 32-bit floats."""
+    packed = struct.pack(f"<{len(vector)}f", *vector)
+    shown = base64.b64encode(packed).decode() if body.encoding_format == "base64" else vector
+    return {"object": "embedding", "index": index, "embedding": shown}

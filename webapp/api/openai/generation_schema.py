@@ -1,0 +1,397 @@
+"""The wire schema of /v1/chat/completions and /v1/completions: JSON becomes typed values here, once.
+
+Field types, limits and dotted error paths come from these models. Knows no Flask and no engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from webapp.api.openai.template_schema import OPTIONS, TemplateBody
+from webapp.api.openai.tools_schema import ChoiceBody, ToolBodies, made_call, to_tools
+from webapp.api.strict import UNSUPPORTED, Wire, unsupported
+from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
+
+MAX_DEPTH = 64
+MAX_MESSAGES = 2048
+MAX_PROMPTS = 128
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 256
+MAX_BIASED_TOKENS = 1024
+MAX_CHOICES = 16
+MAX_GRAMMAR_CHARS = 100_000
+# pydantic repeats what it was given.
+LONGEST_REASON = 500
+MAX_OUTPUT_TOKENS = 2**31 - 1
+_UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
+_SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
+
+B = TypeVar("B", bound="Wire")
+
+
+def shape_of(value: object) -> str:
+    return "<list>" if isinstance(value, list) else "<text>"
+
+
+def _only_text(kind: object) -> object:
+    if isinstance(kind, str) and kind in _UNSUPPORTED_PARTS:
+        raise unsupported("Content parts of type '{kind}' are not supported.", kind=kind)
+    return kind
+
+
+def shape_of_texts(value: object) -> str:
+    """Of one text, one text as token ids, or a list of either."""
+    if not isinstance(value, list):
+        return "<text>"
+    first = value[0] if value else 0
+    return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
+
+
+class TextPart(Wire):
+    type: Annotated[Literal["text"], BeforeValidator(_only_text)]
+    text: str
+
+
+# The tags stand in angle brackets so that error paths can leave them out.
+Parts = Annotated[list[TextPart], Field(fail_fast=True), Tag("<list>")]
+Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True), Tag("<list>")]
+Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminator(shape_of)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), Tag("<list>")]
+PromptText = Annotated[str, Field(min_length=1), Tag("<text>")]
+Prompts = Annotated[
+    list[Annotated[str, Field(min_length=1)]], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<texts>")
+]
+TokenRows = Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<rows>")]
+Prompt = Annotated[PromptText | TokenIds | Prompts | TokenRows, Discriminator(shape_of_texts)]
+TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
+GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
+BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class FunctionCall(Wire):
+    name: str
+    arguments: str
+
+
+class ToolCall(Wire):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+    def as_template_value(self) -> Mapping[str, object]:
+        return made_call(self.id, self.function.name, self.function.arguments)
+
+
+class ChatMessage(Wire):
+    role: Role
+    content: Content | None = None
+    name: Annotated[str, Field(max_length=256)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=256)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=128, fail_fast=True)] | None = None
+
+    def to_message(self, path: str) -> Message:
+        """Text parts are joined as they stand, with nothing between them."""
+        if self.content is None and not self.tool_calls:
+            raise missing(f"{path}.content")
+        if self.tool_calls and self.role != "assistant":
+            raise InvalidRequest("Only assistant messages carry tool calls.", f"{path}.tool_calls", "invalid_value")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise missing(f"{path}.tool_call_id")
+        parts = self.content if isinstance(self.content, list) else ()
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
+        calls = tuple(call.as_template_value() for call in self.tool_calls or ())
+        return Message(self.role, text, self.name, self.tool_call_id, calls)
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class JsonSchema(Wire):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class TextFormat(Wire):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Wire):
+    type: Literal["json_object"]
+
+    def grammar(self) -> Grammar:
+        return Grammar("JSON schema", '{"type": "object"}', "response_format")
+
+
+class JsonSchemaFormat(Wire):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+    def grammar(self) -> Grammar:
+        return Grammar("JSON schema", json.dumps(self.json_schema.schema_), "response_format.json_schema.schema")
+
+
+class RegexFormat(Wire):
+    """An extension: the whole answer matches."""
+
+    type: Literal["regex"]
+    regex: GrammarText
+
+    def grammar(self) -> Grammar:
+        return Grammar("regex", self.regex, "response_format.regex")
+
+
+class GrammarFormat(Wire):
+    """An extension: a Lark grammar in llguidance's dialect."""
+
+    type: Literal["grammar"]
+    grammar_: Annotated[GrammarText, Field(alias="grammar")]
+
+    def grammar(self) -> Grammar:
+        return Grammar("grammar", self.grammar_, "response_format.grammar")
+
+
+def by_type(*kinds: str) -> Discriminator:
+    """Tells objects apart by their `type`; what has none is taken for the first, which says what it misses."""
+
+    def tag_of(value: object) -> str:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return f"<{kind}>" if isinstance(kind, str) else f"<{kinds[0]}>"
+
+    return Discriminator(tag_of, "unknown_kind", f"'type' should be one of {', '.join(kinds)}")
+
+
+ResponseFormat = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[JsonSchemaFormat, Tag("<json_schema>")]
+    | Annotated[RegexFormat, Tag("<regex>")]
+    | Annotated[GrammarFormat, Tag("<grammar>")],
+    by_type("text", "json_object", "json_schema", "regex", "grammar"),
+]
+
+
+class GenerationBody(Wire):
+    """What both routes share. `None` means unset, for every field."""
+
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: Stop | None = None
+    max_tokens: TokenLimit | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.001, le=2)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    logit_bias: Annotated[dict[BiasedToken, Bias], Field(max_length=MAX_BIASED_TOKENS)] | None = None
+    xtc_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    xtc_threshold: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    response_format: ResponseFormat | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Only what the client set itself; top_k -1 is other servers' word for off."""
+        given = {name: getattr(self, name) for name in _SAMPLING_FIELDS}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if self.top_k == -1:
+            chosen["top_k"] = 0
+        if self.logit_bias is not None:
+            chosen["logit_bias"] = tuple((int(token), bias) for token, bias in self.logit_bias.items())
+        return chosen
+
+    @property
+    def echoes(self) -> bool:
+        """Whether answers begin with their prompts."""
+        return False
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        """One for each answer to each prompt; several are parts of the whole that has this id."""
+        return self._times_n((self.to_request(request_id),))
+
+    def _times_n(self, requests: tuple[GenerationRequest, ...]) -> tuple[GenerationRequest, ...]:
+        """`n` of each; a seed that is given leads to other words in each."""
+        if self.n in (None, 1):
+            return requests
+        return tuple(
+            replace(
+                request,
+                id=f"{request.id}-{index}",
+                whole=request.request_id,
+                sampling=_seeded(request.sampling, index),
+            )
+            for request in requests
+            for index in range(self.n)
+        )
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        raise NotImplementedError
+
+    @property
+    def grammar(self) -> Grammar | None:
+        chosen = self.response_format
+        return None if chosen is None or isinstance(chosen, TextFormat) else chosen.grammar()
+
+
+def _seeded(sampling: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    return {**sampling, "seed": sampling["seed"] + index} if "seed" in sampling else sampling
+
+
+class ChatBody(GenerationBody, TemplateBody):
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    max_completion_tokens: TokenLimit | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: ToolBodies | None = None
+    tool_choice: ChoiceBody | None = None
+    parallel_tool_calls: bool | None = None
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        tools, choice = to_tools(self.tools, self.tool_choice)
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=tuple(message.to_message(f"messages[{index}]") for index, message in enumerate(self.messages)),
+            sampling=self.sampling,
+            max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
+            stop=self.stop_strings,
+            template_options=self.template_options,
+            options_name=OPTIONS,
+            effort=self.effort,
+            grammar=self.grammar,
+            top_logprobs=self._top_logprobs(),
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+        )
+
+    def _top_logprobs(self) -> int | None:
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest("'top_logprobs' needs 'logprobs' to be true.", "top_logprobs", "invalid_value")
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class CompletionBody(GenerationBody):
+    prompt: Prompt
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    echo: bool | None = None
+
+    @property
+    def echoes(self) -> bool:
+        return bool(self.echo)
+
+    def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
+        request, prompts = self.to_request(request_id), self._prompts
+        if len(prompts) == 1:
+            return self._times_n((request,))
+        named = (
+            replace(
+                request, id=f"{request_id}-{index}", whole=request_id, prompt=prompt, prompt_name=f"prompt[{index}]"
+            )
+            for index, prompt in enumerate(prompts)
+        )
+        return self._times_n(tuple(named))
+
+    @property
+    def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        if isinstance(self.prompt, str):
+            return (self.prompt,)
+        if isinstance(self.prompt[0], int):
+            return (tuple(self.prompt),)
+        return tuple(prompt if isinstance(prompt, str) else tuple(prompt) for prompt in self.prompt)
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            prompt=self._prompts[0],
+            sampling=self.sampling,
+            max_tokens=self.max_tokens,
+            stop=self.stop_strings,
+            grammar=self.grammar,
+            top_logprobs=self.logprobs,
+        )
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A JSON object, or `InvalidRequest`. Refuses NaN, Infinity, broken Unicode and deep nesting."""
+    try:
+        parsed = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
+    level: list[Any] = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return parsed
+    raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_value")
+
+
+def validate(body: Mapping[str, object], schema: type[B]) -> B:
+    """`body` as `schema`; the first thing wrong with it is raised under its dotted path."""
+    try:
+        return schema.model_validate({name: value for name, value in body.items() if value is not None})
+    except ValidationError as failure:
+        details = failure.errors(include_url=False, include_context=False, include_input=False)
+    raise _as_invalid_request(details[0])
+
+
+def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
+    param, kind = _dotted(detail["loc"]), detail["type"]
+    if kind == "missing":
+        return missing(param)
+    if kind == "extra_forbidden":
+        return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
+    if kind == UNSUPPORTED:
+        return UnsupportedParameter(detail["msg"], param)
+    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return InvalidRequest(f"Invalid value for '{param}': {detail['msg'][:LONGEST_REASON]}.", param, code)
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("<") and step != "[key]":
+            path += f".{step[:64]}" if path else step
+    return path
+
+
+def missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")

@@ -1,0 +1,225 @@
+"""The wire schema of /v1/responses: a conversation as items. Knows no Flask and no engine.
+
+A request brings all that was said, or goes on from a response that was kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
+
+from webapp.api.openai.generation_schema import MAX_MESSAGES, TextFormat, TokenLimit, by_type, shape_of
+from webapp.api.openai.responses_tools_schema import AnyTools, Callee, Choice, callees, joined_name, to_tools
+from webapp.api.openai.tools_schema import made_call
+from webapp.api.strict import Wire, unsupported
+from webapp.errors import InvalidRequest
+from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message
+
+TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
+ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning", "item_reference"})
+
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _only_text(kind: object) -> object:
+    if isinstance(kind, str) and kind not in TEXT_PARTS:
+        raise unsupported("Content parts of type '{kind}' are not supported.", kind=kind[:64])
+    return kind
+
+
+class Part(Wire):
+    type: Annotated[Literal["input_text", "output_text", "text"], BeforeValidator(_only_text)]
+    text: str
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
+
+
+Parts = Annotated[list[Part], Field(fail_fast=True), Tag("<list>")]
+Said = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
+
+
+class MessageItem(Wire):
+    type: Literal["message"] | None = None
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Said
+    id: str | None = None
+    status: str | None = None
+    phase: str | None = None
+
+
+class CallItem(Wire):
+    type: Literal["function_call"]
+    call_id: Id
+    name: Id
+    arguments: str
+    namespace: Id | None = None
+    id: str | None = None
+    status: str | None = None
+
+    def as_template_value(self) -> Mapping[str, object]:
+        return made_call(self.call_id, joined_name(self.namespace, self.name), self.arguments)
+
+
+class OutputItem(Wire):
+    type: Literal["function_call_output"]
+    call_id: Id
+    output: Said
+    id: str | None = None
+    status: str | None = None
+
+
+class ReasoningItem(Wire):
+    """Accepted and dropped: templates of open models do not want it back."""
+
+    type: Literal["reasoning"]
+    id: str | None = None
+    summary: list[Any] | None = None
+    content: list[Any] | None = None
+    encrypted_content: str | None = None
+    status: str | None = None
+
+
+class ReferenceItem(Wire):
+    """Stands for an item of a response that was kept."""
+
+    type: Literal["item_reference"]
+    id: Id
+
+
+def _tag_of(item: object) -> str:
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return f"<{kind or 'message'}>"
+
+
+def _known(item: object) -> object:
+    kind = item.get("type") if isinstance(item, dict) else None
+    if isinstance(kind, str) and kind not in ITEMS:
+        raise unsupported("Items of type '{kind}' are not supported.", kind=kind[:64])
+    return item
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("<message>")]
+    | Annotated[CallItem, Tag("<function_call>")]
+    | Annotated[OutputItem, Tag("<function_call_output>")]
+    | Annotated[ReasoningItem, Tag("<reasoning>")]
+    | Annotated[ReferenceItem, Tag("<item_reference>")],
+    Discriminator(_tag_of),
+    BeforeValidator(_known),
+]
+_ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
+Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True), Tag("<list>")]
+Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
+
+
+class ObjectFormat(Wire):
+    type: Literal["json_object"]
+
+
+class SchemaFormat(Wire):
+    type: Literal["json_schema"]
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+AnyFormat = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[ObjectFormat, Tag("<json_object>")]
+    | Annotated[SchemaFormat, Tag("<json_schema>")],
+    by_type("text", "json_object", "json_schema"),
+]
+
+
+class TextOptions(Wire):
+    format: AnyFormat | None = None
+    verbosity: Literal["medium"] | None = None
+
+    @property
+    def grammar(self) -> Grammar | None:
+        match self.format:
+            case SchemaFormat():
+                return Grammar("JSON schema", json.dumps(self.format.schema_), "text.format.schema")
+            case ObjectFormat():
+                return Grammar("JSON schema", '{"type": "object"}', "text.format")
+        return None
+
+
+class Reasoning(Wire):
+    effort: Level | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class ResponseBody(Wire):
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    input: Input
+    previous_response_id: Id | None = None
+    store: bool | None = None
+    instructions: str | None = None
+    max_output_tokens: TokenLimit | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stream: bool | None = None
+    text: TextOptions | None = None
+    reasoning: Reasoning | None = None
+    tools: AnyTools | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    metadata: dict[str, str] | None = None
+
+    def to_request(self, request_id: str, earlier: Sequence[Item] = ()) -> GenerationRequest:
+        """`earlier` is the conversation that it goes on from, without what it was told to be."""
+        chosen = {"temperature": self.temperature, "top_p": self.top_p}
+        level = self.reasoning and self.reasoning.effort
+        tools, choice = to_tools(self.tools or (), self.tool_choice or "auto")
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=self._messages(earlier),
+            sampling={name: value for name, value in chosen.items() if value is not None},
+            max_tokens=self.max_output_tokens,
+            effort=Effort(level, "reasoning.effort") if level else None,
+            grammar=self.text.grammar if self.text else None,
+            tools=tools,
+            tool_choice=choice,
+            parallel_tool_calls=self.parallel_tool_calls is not False,
+        )
+
+    @property
+    def callees(self) -> Mapping[str, Callee]:
+        """The functions of namespaces by the names that the model calls."""
+        return callees(self.tools or ())
+
+    def _messages(self, earlier: Sequence[Item]) -> tuple[Message, ...]:
+        """Calls belong to the assistant's message before them."""
+        asked = [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input
+        if len(earlier) + len(asked) > MAX_MESSAGES:
+            message = f"The conversation has come to more than {MAX_MESSAGES:,} items."
+            raise InvalidRequest(message, "previous_response_id", "invalid_value")
+        messages = [] if self.instructions is None else [Message("system", self.instructions)]
+        for item in (*earlier, *asked):
+            match item:
+                case MessageItem():
+                    messages.append(Message(item.role, joined(item.content)))
+                case CallItem():
+                    if not messages or messages[-1].role != "assistant":
+                        messages.append(Message("assistant", ""))
+                    calls = (*messages[-1].tool_calls, item.as_template_value())
+                    messages[-1] = replace(messages[-1], tool_calls=calls)
+                case OutputItem():
+                    messages.append(Message("tool", joined(item.output), tool_call_id=item.call_id))
+        return tuple(messages)
+
+
+def items_of(kept: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Items that were kept, typed again."""
+    return _ITEMS.validate_python(kept)
+
+
+def joined(said: str | list[Part]) -> str:
+    return said if isinstance(said, str) else "".join(part.text for part in said)

@@ -1,0 +1,118 @@
+"""The wire schema of the tools of /v1/responses: functions, and namespaces of them. Knows no Flask and no engine.
+
+A model knows a function of a namespace by both names, joined; clients have them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from webapp.api.openai.tools_schema import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
+from webapp.api.strict import Wire
+from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.generation import Tool, ToolChoice
+
+# Codex offers these unasked, whoever serves it.
+HOSTED = (
+    "image_generation",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+)
+Callee = dict[str, str]
+
+
+class FunctionTool(Wire):
+    type: FunctionType
+    name: FunctionName
+    description: str | None = None
+    parameters: Parameters | None = None
+    strict: bool | None = None
+
+    def to_tool(self, param: str, namespace: str | None = None) -> Tool:
+        given: dict[str, Any] = {} if self.parameters is None else {"parameters": self.parameters}
+        name = joined_name(namespace, self.name)
+        return Tool(name, self.description, strict=bool(self.strict), param=param, **given)
+
+
+class Namespace(Wire):
+    """Functions under a common name, as those of an MCP server. Templates have no place for its description."""
+
+    type: Literal["namespace"]
+    name: FunctionName
+    description: str | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
+
+
+class HostedTool(Wire):
+    """One that OpenAI runs itself: an agent has it beside functions of its own, and here does without."""
+
+    left_out: ClassVar[bool] = True
+
+    type: str
+
+
+def _tag_of(tool: object) -> str:
+    kind = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
+    return "<hosted>" if kind in HOSTED else "<namespace>" if kind == "namespace" else "<function>"
+
+
+AnyTool = Annotated[
+    Annotated[FunctionTool, Tag("<function>")]
+    | Annotated[Namespace, Tag("<namespace>")]
+    | Annotated[HostedTool, Tag("<hosted>")],
+    Discriminator(_tag_of),
+]
+AnyTools = Annotated[list[AnyTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
+
+
+class NamedFunction(Wire):
+    type: FunctionType
+    name: FunctionName
+
+
+def _shape_of_choice(value: object) -> str:
+    return "<object>" if isinstance(value, dict | NamedFunction) else "<text>"
+
+
+Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
+
+
+def to_tools(offered: Sequence[AnyTool], asked: ChoiceMode | NamedFunction) -> tuple[tuple[Tool, ...], ToolChoice]:
+    """What a request offers and asks for, as far as it fits together."""
+    tools = tuple(function.to_tool(param, namespace) for param, namespace, function in _functions(offered))
+    if len(tools) > MAX_TOOLS:
+        raise InvalidRequest(f"More than {MAX_TOOLS} functions are offered.", "tools", "invalid_value")
+    if offered and not tools:
+        raise UnsupportedParameter(f"Tools of type '{offered[0].type}' are not supported.", "tools[0].type")
+    choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
+    check(tools, choice, "")
+    return tools, choice
+
+
+def callees(offered: Sequence[AnyTool]) -> Mapping[str, Callee]:
+    """The functions of namespaces by the names that the model calls."""
+    return {
+        joined_name(namespace, function.name): {"namespace": namespace, "name": function.name}
+        for _, namespace, function in _functions(offered)
+        if namespace is not None
+    }
+
+
+def joined_name(namespace: str | None, name: str) -> str:
+    return name if namespace is None else f"{namespace.rstrip('_')}__{name}"
+
+
+def _functions(offered: Sequence[AnyTool]) -> Iterator[tuple[str, str | None, FunctionTool]]:
+    """Each with where the client wrote it, and with its namespace."""
+    for index, tool in enumerate(offered):
+        match tool:
+            case FunctionTool():
+                yield f"tools[{index}]", None, tool
+            case Namespace():
+                for place, function in enumerate(tool.tools):
+                    yield f"tools[{index}].tools[{place}]", tool.name, function

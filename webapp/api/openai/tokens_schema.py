@@ -1,0 +1,45 @@
+"""The wire schema of /v1/tokenize and /v1/detokenize. Knows no Flask and no engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from webapp.api.openai.generation_schema import MAX_MESSAGES, ChatMessage, TokenId
+from webapp.api.openai.template_schema import OPTIONS, TemplateBody
+from webapp.api.strict import Wire
+from webapp.errors import InvalidRequest
+from webapp.generation import GenerationRequest
+
+ModelName = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class TokenizeBody(TemplateBody):
+    """Either `input`, text as it stands, or `messages`, which go through the chat template."""
+
+    model: ModelName
+    input: str | None = None
+    add_special_tokens: bool | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] | None = None
+
+    def checked(self) -> Self:
+        if (self.input is None) == (self.messages is None):
+            raise InvalidRequest("Give either 'input' or 'messages'.", "input", "invalid_value")
+        return self
+
+    def to_request(self, request_id: str) -> GenerationRequest:
+        """What a chat with these messages would ask."""
+        return GenerationRequest(
+            id=request_id,
+            model=self.model,
+            messages=tuple(said.to_message(f"messages[{index}]") for index, said in enumerate(self.messages or ())),
+            template_options=self.template_options,
+            options_name=OPTIONS,
+            effort=self.effort,
+        )
+
+
+class DetokenizeBody(Wire):
+    model: ModelName
+    tokens: Annotated[list[TokenId], Field(fail_fast=True)]

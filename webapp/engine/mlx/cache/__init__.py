@@ -1,0 +1,1 @@
+"""KV that outlives its request, kept for the next prompt that begins the same way."""

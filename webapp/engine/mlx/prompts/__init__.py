@@ -1,0 +1,1 @@
+"""From messages to prompts: tokenizers, chat templates and the turns they are given."""

@@ -1,0 +1,1 @@
+"""The one WebSocket of a tab: what the tab shows, and what changed since."""

@@ -1,0 +1,1 @@
+"""Who answers: this process's engine today. A provider turns a request with complete terms into a stream."""

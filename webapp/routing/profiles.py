@@ -1,0 +1,320 @@
+"""Profiles: public names, each with a model and defaults of its own.
+
+One table, the fields of `Profile`, drives form, API and checks. Where profiles are kept is a parameter; who obeys
+their pins and idle times subscribes. What a profile means for a request stands in `defaults`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from webapp.catalog.installed import Catalog
+from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
+from webapp.generation import RESERVED_OPTIONS, SamplingParams
+from webapp.settings.field import Rule, Type, is_blank
+from webapp.store.profiles import ProfileStore, SavedProfile
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 100
+LONGEST_SYSTEM_PROMPT = 100_000
+LONGEST_OPTION = 1000
+MOST_OPTIONS = 32
+NAME = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+)*")
+# The address /profiles/new is the empty form.
+RESERVED_NAMES = frozenset({"new"})
+OPTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one field is called and takes; `parse` raises ValueError saying what is wanted."""
+
+    label: str
+    help: str
+    parse: Callable[[object], object]
+    unit: str = ""
+
+
+def _number(label: str, help: str, limits: tuple[float, float], type: Type = "number", unit: str = "") -> Any:
+    """A field with a number that may be left open; None is not set."""
+    rule = Rule("Profiles", label, help, type, *limits, unit=unit)
+    return field(default=None, metadata={"choice": Choice(label, help, rule.parse, unit)})
+
+
+def _as_name(raw: object) -> str:
+    if not isinstance(raw, str) or len(raw.strip()) > LONGEST_NAME or not NAME.fullmatch(raw.strip()):
+        raise ValueError(f"must be 1 to {LONGEST_NAME} letters, digits and . _ - : /, such as team/helper")
+    if raw.strip() in RESERVED_NAMES:
+        raise ValueError(f"cannot be '{raw.strip()}', which is the address of the empty form")
+    return raw.strip()
+
+
+def _as_model(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ValueError("must be the id of an installed model")
+    return raw.strip()
+
+
+def _as_prompt(raw: object) -> str:
+    if not isinstance(raw, str) or len(raw) > LONGEST_SYSTEM_PROMPT:
+        raise ValueError(f"must be text of at most {LONGEST_SYSTEM_PROMPT:,} characters")
+    return raw
+
+
+def _as_options(raw: object) -> dict[str, object]:
+    if not isinstance(raw, Mapping) or len(raw) > MOST_OPTIONS:
+        raise ValueError(f"must be an object of at most {MOST_OPTIONS} names and values")
+    for name, value in raw.items():
+        if name in RESERVED_OPTIONS or not OPTION_NAME.fullmatch(name):
+            raise ValueError(f"cannot set '{name[:64]}'")
+        if not _is_plain(value):
+            raise ValueError(
+                f"must hold plain values: '{name}' is no text of at most {LONGEST_OPTION:,} characters, "
+                "no number, true, false or null"
+            )
+    return dict(raw)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_OPTION and not re.search("[\ud800-\udfff]", value)
+    return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
+
+
+def _as_switch(raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise ValueError("must be true or false")
+    return raw
+
+
+def _required(label: str, help: str, parse: Callable[[object], object]) -> Any:
+    return field(metadata={"choice": Choice(label, help, parse)})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A name that answers like a model. None, `{}` and False are not set: then the model or the server decides."""
+
+    name: str = _required("Name", "What programs and the chat ask for.", _as_name)
+    model: str = _required("Model", "The installed model that answers.", _as_model)
+    system_prompt: str | None = field(
+        default=None,
+        metadata={
+            "choice": Choice(
+                "System prompt", "What the model is told first, unless a request brings its own.", _as_prompt
+            )
+        },
+    )
+    temperature: float | None = _number("Temperature", "0 always takes the likeliest token.", (0, 2))
+    top_p: float | None = _number("Top p", "The share of likeliest tokens to choose from.", (0.001, 1))
+    top_k: int | None = _number(
+        "Top k", "How many of the likeliest tokens to choose from; 0 is all.", (0, 1_000_000), "integer", "tokens"
+    )
+    min_p: float | None = _number("Min p", "Leaves out what is less likely than this share of the likeliest.", (0, 1))
+    repetition_penalty: float | None = _number(
+        "Repetition penalty", "Above 1, what was said before becomes less likely.", (0.001, 2)
+    )
+    max_tokens: int | None = _number(
+        "Answer length", "Where answers end unless a request says.", (1, 1_000_000), "integer", "tokens"
+    )
+    context_length: int | None = _number(
+        "Context limit",
+        "Prompt and answer together; at most what the model holds.",
+        (1, 2**31 - 1),
+        "integer",
+        "tokens",
+    )
+    template_options: Mapping[str, object] = field(
+        default_factory=dict,
+        metadata={
+            "choice": Choice(
+                "Template options", "Names and values for the model's chat template, as JSON.", _as_options
+            )
+        },
+    )
+    idle_minutes: float | None = _number(
+        "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 100_000), unit="minutes"
+    )
+    pinned: bool = field(
+        default=False,
+        metadata={
+            "choice": Choice("Keep loaded", "The model is never evicted and never unloaded for idling.", _as_switch)
+        },
+    )
+    created: int = 0
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """What it sets besides its model."""
+        values = {each.name: getattr(self, each.name) for each in CHOICES if each.name not in ("name", "model")}
+        return {
+            name: value for name, value in values.items() if value is not None and value != {} and value is not False
+        }
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        return {
+            each.name: value for each in fields(SamplingParams) if (value := getattr(self, each.name, None)) is not None
+        }
+
+
+CHOICES: tuple[Field[Any], ...] = tuple(each for each in fields(Profile) if "choice" in each.metadata)
+TABLE: Mapping[str, Choice] = MappingProxyType({each.name: each.metadata["choice"] for each in CHOICES})
+
+
+class InvalidProfile(InvalidFields):
+    """Fields that no profile can have, or that it lacks."""
+
+
+class Profiles:
+    """All profiles, as an immutable snapshot that each change replaces. Thread-safe."""
+
+    def __init__(self, store: ProfileStore, catalog: Catalog):
+        self._store = store
+        self._catalog = catalog
+        self._changing = threading.Lock()
+        self._subscribers: list[Callable[[], object]] = []
+        self._keep({saved.name: _still_valid(saved) for saved in store.load()})
+
+    @property
+    def current(self) -> Mapping[str, Profile]:
+        """By name, in the order of the alphabet."""
+        return self._current
+
+    def find(self, name: str) -> Profile | None:
+        return self._current.get(name)
+
+    def model_of(self, name: str) -> str:
+        """The id of the model that answers to a profile's name; any other name is a model's own."""
+        profile = self.find(name)
+        return profile.model if profile else name
+
+    def on_change(self, subscriber: Callable[[], object]) -> None:
+        """Call it after every change, once what stands here is what is kept."""
+        self._subscribers.append(subscriber)
+
+    def pinned_models(self) -> frozenset[str]:
+        return frozenset(profile.model for profile in self._current.values() if profile.pinned)
+
+    def idle_seconds(self) -> Mapping[str, float]:
+        """How long a model may idle, where its profiles say: the longest of them; 0 is for ever."""
+        chosen: dict[str, list[float]] = {}
+        for profile in self._current.values():
+            if profile.idle_minutes is not None:
+                chosen.setdefault(profile.model, []).append(profile.idle_minutes * 60)
+        return {model: 0.0 if 0 in times else max(times) for model, times in chosen.items()}
+
+    def create(self, raw: Mapping[str, object]) -> Profile:
+        """Raises InvalidProfile and Conflict; then nothing has changed."""
+        with self._changing:
+            profile = self._checked(raw, created=int(time.time()))
+            self._refuse_taken(profile.name)
+            self._store.save(_to_save(profile))
+            self._keep({**self._current, profile.name: profile})
+        self._tell()
+        return profile
+
+    def replace(self, name: str, raw: Mapping[str, object]) -> Profile:
+        """The profile as `raw` says, and nothing of before but its age; another name renames it."""
+        with self._changing:
+            before = self._existing(name)
+            named = {**raw, "name": name} if is_blank(raw.get("name")) else raw
+            profile = self._checked(named, before.created)
+            if profile.name != name:
+                self._refuse_taken(profile.name)
+            self._store.save(_to_save(profile), instead_of=name)
+            others = {key: value for key, value in self._current.items() if key != name}
+            self._keep({**others, profile.name: profile})
+        self._tell()
+        return profile
+
+    def delete(self, name: str) -> Profile:
+        with self._changing:
+            profile = self._existing(name)
+            self._store.delete(name)
+            self._keep({key: value for key, value in self._current.items() if key != name})
+        self._tell()
+        return profile
+
+    def _existing(self, name: str) -> Profile:
+        profile = self.find(name)
+        if profile is None:
+            raise ProfileNotFound(name)
+        return profile
+
+    def _checked(self, raw: Mapping[str, object], created: int) -> Profile:
+        values, errors = _parsed(raw)
+        for name in ("name", "model"):
+            if name not in values and name not in errors:
+                errors[name] = f"{TABLE[name].label} is missing."
+        errors |= self._model_errors(values)
+        if errors:
+            raise InvalidProfile(errors)
+        return Profile(**values, created=created)
+
+    def _model_errors(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """What does not fit the model it names."""
+        if "model" not in values:
+            return {}
+        try:
+            model = self._catalog.find(values["model"])
+        except ModelNotFound as error:
+            if values["model"] in self._current:
+                return {"model": f"'{values['model']}' is a profile itself; choose an installed model."}
+            return {"model": str(error)}
+        if values.get("context_length", 0) > model.context_length:
+            return {
+                "context_length": f"Context limit must be at most {model.context_length:,}, which {model.id} holds."
+            }
+        return {}
+
+    def _refuse_taken(self, name: str) -> None:
+        if name in self._current:
+            raise Conflict(f"There is a profile '{name}' already.", "name", "name_taken")
+        if any(model.id == name for model in self._catalog.models()):
+            raise Conflict(f"'{name}' is the name of an installed model.", "name", "name_taken")
+
+    def _keep(self, profiles: Mapping[str, Profile]) -> None:
+        ordered = sorted(profiles.items(), key=lambda item: (item[0].casefold(), item[0]))
+        self._current: Mapping[str, Profile] = MappingProxyType(dict(ordered))
+
+    def _tell(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber()
+
+
+def _parsed(raw: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The typed values of what is set, and a message for each field that does not fit."""
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for name, value in raw.items():
+        if name not in TABLE:
+            errors[name] = f"A profile has no field '{name}'."
+            continue
+        try:
+            if not is_blank(value):
+                values[name] = TABLE[name].parse(value)
+        except ValueError as error:
+            errors[name] = f"{TABLE[name].label} {error}."
+    return values, errors
+
+
+def _still_valid(saved: SavedProfile) -> Profile:
+    """What no longer fits, as after a change of its limits, counts as not set."""
+    values, errors = _parsed(saved.choices)
+    for name, error in errors.items():
+        log.warning("in the profile %s, %s is not used: %s", saved.name, name, error)
+    return Profile(**{**values, "name": saved.name, "model": saved.model, "created": saved.created})
+
+
+def _to_save(profile: Profile) -> SavedProfile:
+    return SavedProfile(profile.name, profile.model, profile.choices, profile.created)
