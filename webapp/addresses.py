@@ -1,4 +1,7 @@
-"""Addresses of this machine and names for it: which are its own alone, and how browsers write them."""
+"""Addresses of this machine and names for it: which are its own alone, and how browsers write them.
+
+Whatever reads a Host, an Origin or an address reads it here, so that nobody's reading differs from another's.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,76 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_NAME = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?)(:\d{1,5})?", re.IGNORECASE)
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/@]+)", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A name or an address with its port, in the one form in which hosts are compared.
+
+    Small letters, IPv6 shortened and in brackets, IPv4 never dressed as IPv6.
+    """
+
+    name: str
+    port: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Host | None:
+        """What a Host header or a setting says; None when that is no host."""
+        match = _HOST.fullmatch(text)
+        if match is None or int(match["port"] or 0) > 65_535:
+            return None
+        name = match["name"].lower()
+        if name.startswith("["):
+            ip = _ip(name[1:-1])
+            name = "" if ip is None else host_name(str(ip))
+        return cls(name, int(match["port"]) if match["port"] else None) if name else None
+
+    @property
+    def is_home(self) -> bool:
+        """Whether only this machine calls itself so."""
+        return is_loopback(self.name.strip("[]"))
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether it is an address and no name. What is no name cannot be rebound to another machine."""
+        return _ip(self.name.strip("[]")) is not None
+
+    def is_among(self, allowed: Iterable[str]) -> bool:
+        """Whether it is allowed, by its name for any port or by both."""
+        known = (Host.of(each) for each in allowed)
+        return any(each is not None and each.name == self.name and each.port in (None, self.port) for each in known)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a page comes from: a scheme and a host whose port is always said, where the scheme has one."""
+
+    scheme: str
+    host: Host
+
+    @classmethod
+    def of(cls, text: str) -> Origin | None:
+        """What an Origin header or a setting says; None when that names no origin, as `null` does."""
+        match = _ORIGIN.fullmatch(text)
+        host = Host.of(match["host"]) if match else None
+        if match is None or host is None:
+            return None
+        scheme = match["scheme"].lower()
+        return cls(scheme, Host(host.name, host.port or DEFAULT_PORTS.get(scheme)))
+
+    def is_of(self, host: Host) -> bool:
+        """Whether the page is this host's own, over TLS too, which only a proxy before Hearth can speak."""
+        default = DEFAULT_PORTS.get(self.scheme)
+        return default is not None and self.host == Host(host.name, host.port or default)
+
+    def is_among(self, allowed: Iterable[str]) -> bool:
+        """Whether it is one of these, however they are spelled."""
+        return self in map(Origin.of, allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +96,36 @@ class Admitted:
 
 
 def an_address(text: str) -> None:
-    """Something to listen on; raises ValueError."""
-    if text != "localhost" and _ip(text) is None:
+    """Check something to listen on; raises ValueError."""
+    if text.lower() != "localhost" and _ip(text) is None:
         raise ValueError("must be an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them")
 
 
 def a_host(text: str) -> None:
-    """A name for this machine, with or without a port; raises ValueError."""
-    if not _NAME.fullmatch(text):
+    """Check a name for this machine, with or without a port; raises ValueError."""
+    host = Host.of(text)
+    if host is None or not (host.is_ip or _NAME.fullmatch(host.name)):
         raise ValueError(f"must hold names such as hearth.example or hearth.example:10242, not '{text[:60]}'")
 
 
 def an_origin(text: str) -> None:
-    """Where a page comes from. Never all of them: any page could then ask in its visitor's name. Raises ValueError."""
-    if not _ORIGIN.fullmatch(text):
+    """Check where pages come from; raises ValueError. Never all of them: any page could ask in its visitor's name."""
+    if Origin.of(text) is None:
         raise ValueError(f"must hold origins such as https://app.example, each by its name, not '{text[:60]}'")
 
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine reaches it."""
     ip = _ip(address)
-    return address == "localhost" or (ip is not None and ip.is_loopback)
+    return address.lower() == "localhost" or (ip is not None and ip.is_loopback)
 
 
 def host_name(address: str) -> str:
     """What a browser sends as Host for this address: IPv6 shortened and in brackets."""
-    return f"[{ipaddress.ip_address(address).compressed}]" if ":" in address else address
+    ip = _ip(address)
+    if ip is None:
+        return address.lower()
+    return f"[{ip.compressed}]" if ip.version == 6 else str(ip)
 
 
 def reachable(address: str) -> str:
@@ -69,24 +143,18 @@ def own_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, short, f"{short}.local")))
 
 
-def is_home(host: str) -> bool:
-    """Whether a Host, with or without a port, is what only this machine calls itself."""
-    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-    return is_loopback(name.removeprefix("[").removesuffix("]"))
-
-
-def is_ip(name: str) -> bool:
-    """Whether a Host is an address and no name. What is no name cannot be rebound to another machine."""
-    return _ip(name.removeprefix("[").removesuffix("]")) is not None
-
-
-def among(host: str, name: str, allowed: Iterable[str]) -> bool:
-    """Whether a Host is allowed, by its name for any port or by both."""
-    return not {host, name}.isdisjoint(each.lower() for each in allowed)
+def network_of(address: str) -> str:
+    """Who asks, as far as one can be told from another: one machine has 2**64 IPv6 addresses to ask from."""
+    ip = _ip(address)
+    if ip is None or ip.version == 4:
+        return address if ip is None else str(ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Without the zone of a link, and IPv4 as IPv4."""
     try:
-        return ipaddress.ip_address(text)
+        ip = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip

@@ -9,7 +9,7 @@ from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 
-from webapp.addresses import is_home
+from webapp.addresses import Host
 from webapp.dialects import wants_json
 from webapp.people.access import Access, Credential, Visitor
 from webapp.people.keys import SESSION_SECONDS
@@ -32,7 +32,8 @@ def let_in() -> None:
 def admitted() -> Visitor:
     """Who asks. Raises what `Access.admit` raises; a socket that stays open is asked about again and again."""
     # What a proxy on this machine brings comes from anywhere.
-    at_home = is_home(request.host) and not any(name in request.headers for name in PROXIED)
+    host = Host.of(request.host)
+    at_home = host is not None and host.is_home and not any(name in request.headers for name in PROXIED)
     return access().admit(credential(), request.path, request.remote_addr or "", at_home)
 
 

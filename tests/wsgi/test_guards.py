@@ -6,8 +6,10 @@ import json
 import re
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.conftest import Hearth
 from tests.wsgi.conftest import read_until, serve  # noqa: F401
 from webapp.addresses import LOOPBACK_NAMES, Admitted
 from webapp.dialects import Refusal, wants_json
@@ -185,3 +187,10 @@ def test_a_refusal_s_type_follows_its_status() -> None:
         json.loads(Refusal(status, "c", "m").body("/v1", "r")[1])["error"]["type"] for status in (400, 403, 413, 503)
     ]
     assert kinds == ["invalid_request_error", "permission_error", "invalid_request_error", "server_error"]
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "[0:0:0:0:0:0:0:1]"])
+def test_the_gate_reads_a_host_as_the_guards_do(hearth: Hearth, host: str) -> None:
+    """Where there are no keys, who comes by a name of this machine alone needs none, however the name is spelled."""
+    port = hearth.base_url.rpartition(":")[2]
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers={"Host": f"{host}:{port}"}).status_code == 200

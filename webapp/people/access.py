@@ -6,7 +6,6 @@ asked for by a further name, it gives nothing without a key but `/health`, and t
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+from webapp.addresses import network_of
 from webapp.errors import Forbidden, NotAuthenticated, SignInRequired, TooManyAttempts
 from webapp.people.keys import Key, Keys, Scope, hash_of
 
@@ -164,13 +164,13 @@ class Attempts:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def check(self, client: str) -> None:
-        failures, began = self._failures.get(_network(client), (0, 0.0))
+        failures, began = self._failures.get(network_of(client), (0, 0.0))
         left = began + FAILURES_SECONDS - self._clock()
         if failures >= MOST_FAILURES and left > 0:
             raise TooManyAttempts(ceil(left))
 
     def fail(self, client: str) -> None:
-        network, now = _network(client), self._clock()
+        network, now = network_of(client), self._clock()
         with self._lock:
             failures, began = self._failures.pop(network, (0, now))
             if now - began >= FAILURES_SECONDS:
@@ -178,14 +178,3 @@ class Attempts:
             self._failures[network] = (failures + 1, began)
             while len(self._failures) > MOST_ADDRESSES:
                 self._failures.popitem(last=False)
-
-
-def _network(client: str) -> str:
-    """One machine has 2**64 IPv6 addresses to ask from."""
-    try:
-        address = ipaddress.ip_address(client.partition("%")[0])
-    except ValueError:
-        return client
-    if address.version == 4 or address.ipv4_mapped:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))

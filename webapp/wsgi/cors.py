@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from webapp.addresses import Origin
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -19,12 +21,13 @@ ASKED_AGAIN_AFTER_SECONDS = "600"
 
 
 def allowed_origin(environ: WSGIEnvironment, origins: Iterable[str]) -> str | None:
-    """The origin of a request that may come from there; browsers write origins in small letters."""
+    """The origin of a request that may come from there, as the browser wrote it."""
     path = "/" + environ.get("PATH_INFO", "").lstrip("/")
-    origin = environ.get("HTTP_ORIGIN", "")
-    if not path.startswith("/v1/") or origin.lower() not in {each.lower() for each in origins}:
+    written = str(environ.get("HTTP_ORIGIN", ""))
+    origin = Origin.of(written)
+    if not path.startswith("/v1/") or origin is None or not origin.is_among(origins):
         return None
-    return str(origin)
+    return written
 
 
 def is_preflight(environ: WSGIEnvironment) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from webapp.addresses import Admitted, among, is_ip
+from webapp.addresses import Admitted, Host, Origin
 from webapp.dialects import Refusal
 from webapp.wsgi import cors
 from webapp.wsgi.refusals import OnRefusal, add_common_headers, answer, new_request_id, tell_nobody
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
-_ORIGIN = re.compile(r"https?://(?P<host>[^/@]+)")
 _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -66,13 +64,12 @@ class Guards:
 
 def refused_host(environ: WSGIEnvironment, admitted: Admitted) -> Refusal | None:
     """A page elsewhere may point its own name at this machine (DNS rebinding), but it cannot choose the Host."""
-    host = environ.get("HTTP_HOST", "").lower()
-    match = _HOST.fullmatch(host)
-    if match is None:  # missing, empty, or several joined by a comma
+    host = Host.of(environ.get("HTTP_HOST", ""))
+    if host is None:  # missing, empty, or several joined by a comma
         return Refusal(400, "invalid_host", "The request must carry exactly one valid Host header.")
-    if among(host, match["name"], admitted.hosts) or (admitted.any_ip and is_ip(match["name"])):
+    if host.is_among(admitted.hosts) or (admitted.any_ip and host.is_ip):
         return None
-    return Refusal(403, "host_not_allowed", f"Hearth does not answer to the host name '{match['name']}'.")
+    return Refusal(403, "host_not_allowed", f"Hearth does not answer to the host name '{host.name}'.")
 
 
 def refused_origin(environ: WSGIEnvironment) -> Refusal | None:
@@ -83,13 +80,12 @@ def refused_origin(environ: WSGIEnvironment) -> Refusal | None:
     if site is not None:
         same = site in ("same-origin", "none")
     else:
-        origin = environ.get("HTTP_ORIGIN")
-        same = origin is None or _is_origin_of(origin, environ.get("HTTP_HOST", ""))
+        same = "HTTP_ORIGIN" not in environ or _is_same_site(environ["HTTP_ORIGIN"], environ.get("HTTP_HOST", ""))
     if same:
         return None
     return Refusal(403, "origin_not_allowed", "Requests from pages of another site are not allowed.")
 
 
-def _is_origin_of(origin: str, host: str) -> bool:
-    match = _ORIGIN.fullmatch(origin.lower())
-    return match is not None and match["host"] == host.lower()
+def _is_same_site(origin: str, host: str) -> bool:
+    page, here = Origin.of(origin), Host.of(host)
+    return page is not None and here is not None and page.is_of(here)
