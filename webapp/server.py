@@ -99,6 +99,7 @@ class Server:
         self._apply(self.settings.current, self.settings.current)
 
     def start(self) -> None:
+        self.catalog.start()
         self.backend.start()
         self.engine.start()
         self.audit.start()
@@ -113,6 +114,7 @@ class Server:
 
     def close(self) -> None:
         self.engine.stop()
+        self.catalog.close()
         self.chats.close()
         self.audit.close()
         self.backups.close()

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,65 @@ def test_hugging_faces_own_variables_name_its_cache() -> None:
     assert hub_cache({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}) == Path("/a")
     assert hub_cache({"HF_HOME": "/b"}) == Path("/b/hub")
     assert hub_cache({}) == Path.home() / ".cache" / "huggingface" / "hub"
+
+
+class Watched(Catalog):
+    """Remembers on which threads the disk was looked at."""
+
+    def __init__(self, root: Path, cache: Path, look_seconds: float):
+        super().__init__(root / "nothing", [root], {"HF_HUB_CACHE": str(cache)}, look_seconds)
+        self.threads: set[str] = set()
+
+    def _folders(self) -> Iterator[tuple[str, Path, bool]]:
+        self.threads.add(threading.current_thread().name)
+        return super()._folders()
+
+
+@pytest.fixture
+def watching(tmp_path: Path, empty: Path) -> Iterator[Callable[[float], Watched]]:
+    started: list[Watched] = []
+
+    def start(look_seconds: float) -> Watched:
+        catalog = Watched(tmp_path, empty, look_seconds)
+        catalog.start()
+        started.append(catalog)
+        return catalog
+
+    yield start
+    for catalog in started:
+        catalog.close()
+
+
+def test_the_disk_is_looked_at_on_a_thread_of_the_catalog_s_own(
+    tmp_path: Path, watching: Callable[[float], Watched]
+) -> None:
+    model(tmp_path / "first")
+    catalog = watching(0.01)
+    assert [found.id for found in catalog.models()] == ["first"]
+    model(tmp_path / "second")
+    until = time.monotonic() + 5
+    while [found.id for found in catalog.models()] != ["first", "second"]:
+        assert time.monotonic() < until
+    with pytest.raises(ModelNotFound, match="first, second"):
+        catalog.find("third")
+    assert catalog.threads == {"catalog"}
+
+
+def test_a_name_that_nobody_knows_wakes_the_look(tmp_path: Path, watching: Callable[[float], Watched]) -> None:
+    catalog = watching(3600)
+    assert catalog.models() == ()
+    model(tmp_path / "fresh")
+    assert catalog.find("fresh").id == "fresh"
+    with pytest.raises(ModelNotFound):
+        catalog.find("never")
+
+
+def test_a_model_is_described_anew_when_one_of_its_files_changes(tmp_path: Path, empty: Path) -> None:
+    folder = model(tmp_path / "one", max_position_embeddings=64)
+    catalog = Catalog(empty, [tmp_path], {"HF_HUB_CACHE": str(empty)})
+    first = catalog.find("one")
+    assert catalog.find("one") is first
+    (folder / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert catalog.find("one").sampling == {"temperature": 0.5}
+    (folder / "config.json").write_text('{"max_position_embeddings": 128}')
+    assert catalog.find("one").context_length == 128

@@ -10,6 +10,8 @@ from typing import Any
 
 from webapp.generation import InstalledModel
 
+Signature = tuple[tuple[str, int, int], ...]
+
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 DEFAULT_CONTEXT_LENGTH = 4096
 
@@ -73,6 +75,16 @@ def weights_bytes(folder: Path) -> int:
         return sum(file.stat().st_size for file in files) if all(os.access(file, os.R_OK) for file in files) else 0
     except OSError:
         return 0
+
+
+def signature_of(folder: Path) -> Signature:
+    """Name, size and time of every file that says what a model is: another signature, another model."""
+    try:
+        files = [file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".jinja")]
+        stats = [(file.name, file.stat()) for file in files]
+    except OSError:
+        return ()
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
 
 
 def modified(path: Path) -> float:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
 
-from webapp.catalog.folders import cached_models, model_folders, read_model
+from webapp.catalog.folders import Signature, cached_models, model_folders, read_model, signature_of
 from webapp.errors import ModelNotFound
 from webapp.generation import InstalledModel
 
-FRESH_SECONDS = 2.0
+# A new model is seen within five seconds.
+LOOK_SECONDS = 4.0
+# Names that nobody knows wake the thread, but no more often than this.
+SHORTEST_SECONDS = 0.25
+PATIENCE_SECONDS = 5.0
 
 
 def hub_cache(environ: Mapping[str, str]) -> Path:
@@ -24,28 +29,57 @@ def hub_cache(environ: Mapping[str, str]) -> Path:
 
 
 class Catalog:
-    """Looks at the disk at most every two seconds. Thread-safe: a look replaces the whole list."""
+    """All installed models, as the disk was when it was last looked at. Thread-safe: a look replaces the whole list.
 
-    def __init__(self, bundled: Path, models_dirs: Seq[Path], environ: Mapping[str, str] = os.environ):
+    Once started, a thread of its own looks every few seconds, and at once for a name that nobody knows; requests read
+    what it found last. Without that thread, as on the command line, each question looks for itself.
+    """
+
+    def __init__(
+        self,
+        bundled: Path,
+        models_dirs: Seq[Path],
+        environ: Mapping[str, str] = os.environ,
+        look_seconds: float = LOOK_SECONDS,
+    ):
         self._bundled = bundled
         self._models_dirs = tuple(models_dirs)
         self._hub_cache = hub_cache(environ)
+        self._look_seconds = look_seconds
         self._models: tuple[InstalledModel, ...] = ()
-        self._looked = float("-inf")
+        self._described: dict[Path, tuple[Signature, InstalledModel]] = {}
+        self._looks = 0
+        self._state = threading.Condition()
+        self._wanted = self._looking = self._closed = False
+        self._thread = threading.Thread(target=self._keep_looking, name="catalog", daemon=True)
+
+    def start(self) -> None:
+        """Look from now on, on a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
 
     def models(self) -> tuple[InstalledModel, ...]:
         """All installed models, the bundled ones last; the first folder to use an id has it."""
-        if time.monotonic() - self._looked > FRESH_SECONDS:
-            self._models = self._look()
-            self._looked = time.monotonic()
+        if not self._thread.is_alive():
+            return self._look()
+        if self._looks == 0:
+            self._await_look()
         return self._models
 
     def find(self, model_id: str) -> InstalledModel:
-        """Raises ModelNotFound, which names what is installed."""
-        for model in self.models():
-            if model.id == model_id:
-                return model
-        raise ModelNotFound(model_id, tuple(model.id for model in self.models()))
+        """Raises ModelNotFound, which names what is installed; a model that came a moment ago is found."""
+        found = _named(model_id, self.models())
+        if found is None and self._thread.is_alive():
+            self._await_look()
+            found = _named(model_id, self._models)
+        if found is None:
+            raise ModelNotFound(model_id, tuple(model.id for model in self._models))
+        return found
 
     @property
     def default(self) -> InstalledModel:
@@ -60,13 +94,53 @@ class Catalog:
         """Where models are looked for, besides the bundled ones."""
         return (*self._models_dirs, self._hub_cache)
 
+    def _await_look(self) -> None:
+        """Until a look that begins from now on has ended; a slow disk holds nobody up for ever."""
+        with self._state:
+            # A look that is under way may have passed what is wanted.
+            enough = self._looks + (2 if self._looking else 1)
+            self._wanted = True
+            self._state.notify_all()
+            self._state.wait_for(lambda: self._closed or self._looks >= enough, PATIENCE_SECONDS)
+
+    def _keep_looking(self) -> None:
+        while not self._closed:
+            began = time.monotonic()
+            with self._state:
+                self._wanted, self._looking = False, True
+            self._look()
+            with self._state:
+                self._looks += 1
+                self._looking = False
+                self._state.notify_all()
+                self._state.wait_for(lambda: self._closed, max(0.0, began + SHORTEST_SECONDS - time.monotonic()))
+                left = began + self._look_seconds - time.monotonic()
+                self._state.wait_for(lambda: self._closed or self._wanted, max(0.0, left))
+
     def _look(self) -> tuple[InstalledModel, ...]:
         found: dict[str, InstalledModel] = {}
+        for model_id, path, bundled in self._folders():
+            if model_id not in found:
+                found[model_id] = self._describe(model_id, path, bundled)
+        paths = {model.path for model in found.values()}
+        self._described = {path: known for path, known in self._described.items() if path in paths}
+        self._models = tuple(found.values())
+        return self._models
+
+    def _folders(self) -> Iterator[tuple[str, Path, bool]]:
+        """Ids and folders, and whether they are bundled."""
         for folder in self._models_dirs:
-            for model_id, path in model_folders(folder):
-                found.setdefault(model_id, read_model(model_id, path, bundled=False))
-        for model_id, path in cached_models(self._hub_cache):
-            found.setdefault(model_id, read_model(model_id, path, bundled=False))
-        for model_id, path in model_folders(self._bundled):
-            found.setdefault(model_id, read_model(model_id, path, bundled=True))
-        return tuple(found.values())
+            yield from ((model_id, path, False) for model_id, path in model_folders(folder))
+        yield from ((model_id, path, False) for model_id, path in cached_models(self._hub_cache))
+        yield from ((model_id, path, True) for model_id, path in model_folders(self._bundled))
+
+    def _describe(self, model_id: str, path: Path, bundled: bool) -> InstalledModel:
+        """Files are read only where one of them changed since the last look."""
+        signature, known = signature_of(path), self._described.get(path)
+        if known is None or known[0] != signature or known[1].id != model_id:
+            known = self._described[path] = signature, read_model(model_id, path, bundled)
+        return known[1]
+
+
+def _named(model_id: str, models: Seq[InstalledModel]) -> InstalledModel | None:
+    return next((model for model in models if model.id == model_id), None)
