@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 
 from webapp import __version__, paths
 from webapp.people.tickets import Tickets
-from webapp.program import menu_bar
+from webapp.program import menu_bar, status
 from webapp.program.instance import STARTING_SECONDS, Instance, Running
-from webapp.program.launcher import CannotLaunch, launch, tell, visit
+from webapp.program.launcher import CannotLaunch, launch, tell
 from webapp.settings.table import option_name, table
 from webapp.sizes import size
 
@@ -64,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add_key_commands(commands.add_parser("key", help="make, list and revoke API keys"))
     for name, run, text, options in (
         ("stop", stop, "stop the running server; answers get ten seconds to finish", (add_data_dir,)),
-        ("status", status, "what the running server does", (add_data_dir, add_json)),
+        ("status", show_status, "what the running server does", (add_data_dir, add_json)),
         ("sign-in", sign_in, "print a link that signs a browser in, once", (add_data_dir,)),
         ("selftest", run_selftest, "try everything that an answer needs", (add_folders, add_json)),
         ("menu-bar", show_in_menu_bar, "show Hearth in the menu bar of macOS", (add_data_dir,)),
@@ -214,34 +212,9 @@ def stop(args: argparse.Namespace) -> int:
     return 1
 
 
-def status(args: argparse.Namespace) -> int:
+def show_status(args: argparse.Namespace) -> int:
     running = find_running(args)
-    if running is None:
-        return 1
-    tickets = Tickets(data_dir(args).run)
-    engine, pool = fetch(running, tickets, "/v1/health"), fetch(running, tickets, "/api/pool")
-    if args.json:
-        print(json.dumps({"url": running.url, "pid": running.pid, "engine": engine, "pool": pool}))
-        return 0
-    print(f"Hearth {engine.get('version')} at {running.url}, process {running.pid}")
-    print(f"engine   {engine.get('status')} on {engine.get('device')}, {engine.get('blas')}")
-    print(f"memory   {size(pool['used_bytes'])} of {size(pool['limit_bytes'])}")
-    print(f"requests {pool['running']} running, {pool['waiting']} waiting, {pool['tokens_per_second']:.1f} tokens/s")
-    for model in pool["models"]:
-        print(f"model    {model['id']}: {model['state']}, {size(model['weights_bytes'])}")
-    return 0
-
-
-def fetch(running: Running, tickets: Tickets, path: str) -> dict[str, Any]:
-    """A JSON answer of the running server; also of one that says it is not well."""
-    try:
-        with visit(running, tickets).open(running.url + path, timeout=5) as reply:
-            return dict(json.load(reply))
-    except URLError as error:
-        body = getattr(error, "fp", None)
-        if body is None:
-            raise SystemExit(f"Hearth does not answer at {running.url}: {error.reason}") from error
-        return dict(json.load(body))
+    return 1 if running is None else status.show(running, Tickets(data_dir(args).run), as_json=args.json)
 
 
 def sign_in(args: argparse.Namespace) -> int:
