@@ -27,6 +27,7 @@ def stand_before(app: Flask) -> None:
 
 def let_in() -> None:
     g.visitor = admitted()
+    g.inside = access().may_see_pages(g.visitor)
 
 
 def admitted() -> Visitor:
@@ -50,6 +51,11 @@ def who() -> str:
 def visitor() -> Visitor:
     """Who was let in; nobody in particular where a page says no."""
     return cast(Visitor, g.get("visitor", NOBODY))
+
+
+def is_inside() -> bool:
+    """Whether who was let in may see the pages; as it was when the request came, whatever it changes."""
+    return bool(g.get("inside", False))
 
 
 def signed_in() -> bool:

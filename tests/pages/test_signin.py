@@ -140,3 +140,32 @@ def test_the_owner_may_do_what_the_owner_could(owner: FlaskClient) -> None:
     for path in ("/chat", "/models", "/activity", "/settings", "/api/settings", "/api/pool"):
         assert owner.get(path).status_code == 200
     assert owner.get("/nowhere").status_code == 404
+
+
+SEEN_INSIDE = ('class="rail"', "hx-ws:connect", "A secret notice", 'id="hearth"')
+
+
+@pytest.fixture
+def noticed(server: Server) -> Server:
+    server.notices.add("A secret notice")
+    return server
+
+
+def test_those_kept_out_of_the_pages_see_nothing_of_hearth_in_the_description_of_its_api(
+    noticed: Server, stranger: FlaskClient, owner: FlaskClient
+) -> None:
+    page = stranger.get("/v1/docs")
+    assert page.status_code == 200 and "POST /v1/chat/completions" in page.text
+    assert not [part for part in SEEN_INSIDE if part in page.text]
+    within = owner.get("/v1/docs").text
+    assert [part for part in SEEN_INSIDE if part in within] == list(SEEN_INSIDE)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/docs", 200), ("/chat", 403)])
+def test_a_key_for_inference_sees_nothing_of_hearth_on_any_page(
+    noticed: Server, stranger: FlaskClient, path: str, status: int
+) -> None:
+    _, secret = noticed.keys.create({"name": "agent"})
+    page = stranger.get(path, headers={"x-api-key": secret})
+    assert page.status_code == status
+    assert not [part for part in SEEN_INSIDE if part in page.text]

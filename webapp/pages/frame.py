@@ -19,7 +19,7 @@ from webapp.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from webapp.gate import server
+from webapp.gate import is_inside, server
 
 STATUS: dict[type[HearthError], int] = {
     InvalidRequest: 400,
@@ -80,9 +80,12 @@ def _said(status: int, message: str, advice: str) -> Response:
 
 
 def surroundings() -> dict[str, object]:
-    """What the layout shows on every page."""
+    """What the layout shows on every page; nothing of what Hearth does to those who are kept out of its pages."""
     here = server()
+    if not is_inside():
+        return {"theme": here.settings.current.theme, "inside": False, "room": ""}
     return {
+        "inside": True,
         "theme": here.settings.current.theme,
         "snapshot": here.engine.snapshot,
         "version": here.version,

@@ -115,6 +115,11 @@ class Access:
         """Whether pages are shown only to those who signed in."""
         return self.exposed or self._owner_signs_in()
 
+    def may_see_pages(self, visitor: Visitor) -> bool:
+        """Whether who was let in anywhere would be let in to the pages, too."""
+        known = visitor.name is not None or visitor.signed_in
+        return visitor.scope == "admin" and (known or not self.needs_sign_in)
+
     def is_signed_in(self, credential: Credential) -> bool:
         return credential.session is not None and self._keys.session(credential.session) is not None
 
