@@ -10,7 +10,14 @@ from pathlib import Path
 
 import platformdirs
 
-ROOT = Path(getattr(sys, "_MEIPASS", Path(__file__).resolve().parent.parent))
+
+def _root() -> Path:
+    """Where templates/ and its like lie: in the packaged program, in an installed package, or beside its source."""
+    here = Path(__file__).resolve().parent
+    return Path(getattr(sys, "_MEIPASS", here if (here / "templates").is_dir() else here.parent))
+
+
+ROOT = _root()
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
 BUNDLED_MODELS = ROOT / "models"
