@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -91,4 +94,39 @@ def test_the_top_level_is_as_the_house_plans_it() -> None:
 
 def test_no_addresses_of_hosts_stand_in_the_pins() -> None:
     pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    assert all(line.count("==") == 1 and "://" not in line for line in pins if line.strip())
+    assert pins and all(line.count("==") == 1 and "://" not in line for line in pins if line.strip())
+
+
+def declared() -> tuple[set[str], set[str]]:
+    """What pyproject.toml asks pip for: names of the program's libraries, and of those for development besides."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed, extras = project["dependencies"], project["optional-dependencies"].values()
+    return _names(needed), _names([*needed, *(each for extra in extras for each in extra)])
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=; ]", each)[0].lower().replace("_", "-") for each in requirements}
+
+
+def undeclared(known: set[str], *folders: str) -> dict[str, str]:
+    """Imported libraries that none of these names brings, each with a file that imports it."""
+    brought = {
+        top: {each.lower().replace("_", "-") for each in names} for top, names in packages_distributions().items()
+    }
+    found = {}
+    for path in (path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for top in {each.split(".")[0] for each in names} - {"webapp"}:
+                if top in brought and brought[top].isdisjoint(known):
+                    found[top] = name(path)
+    return found
+
+
+def test_what_is_imported_is_declared() -> None:
+    program, development = declared()
+    assert len(program) > 15
+    assert undeclared(program, "webapp") == {}
+    assert undeclared(development, "tests", "tools") == {}

@@ -35,7 +35,7 @@ def render() -> str:
         if rule.section != section:
             section = rule.section
             lines += ["", f"## {section}", *HEAD]
-        shown = "the model's own" if default is None else f"`{default}`"
+        shown = rule.unset or (f"`{default}`" if default != () else "none")
         what = f"{rule.label}. {rule.help}"
         lines.append(f"| `{name}` | {what} | {shown} | {takes(rule)} | `{variable_name(name)}` | {rule.applies} |")
     return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,4 +218,39 @@ def test_every_default_obeys_its_own_rule() -> None:
 def test_the_docs_tell_every_setting() -> None:
     page = settings_docs.PAGE.read_text(encoding="utf-8")
     assert page == settings_docs.render(), "run: python tools/settings_docs.py"
-    assert all(f"| `{field.name}` |" in page for field in dataclasses.fields(Settings))
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of docs/settings.md by the name of the setting: what it does, default, takes, environment, applies."""
+    page = settings_docs.PAGE.read_text(encoding="utf-8")
+    return {row[1]: row[2].split(" | ") for row in re.finditer(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)}
+
+
+def test_the_docs_tell_defaults_that_are_so() -> None:
+    told, rules = documented(), {name: rule for name, (_, rule) in table().items()}
+    assert list(told) == [field.name for field in dataclasses.fields(Settings)]
+    for name, (_, default, *_) in told.items():
+        if default.startswith("`"):
+            assert rules[name].parse(default.strip("`")) == getattr(Settings(), name), name
+        else:
+            assert getattr(Settings(), name) in (None, ()), name
+            assert default == (rules[name].unset or "none"), name
+
+
+def test_the_docs_tell_limits_that_are_so() -> None:
+    bounds = {name: re.match(r"([0-9.]+) to ([0-9.]+)", takes) for name, (_, _, takes, *_) in documented().items()}
+    numbers = {name: match for name, match in bounds.items() if match}
+    assert len(numbers) > 15
+    for name, match in numbers.items():
+        rule = table()[name][1]
+        for text, beyond in ((match[1], -1), (match[2], 1)):
+            assert rule.parse(text) is not None
+            with pytest.raises(ValueError, match="from"):
+                rule.parse(float(text) + beyond)
+
+
+def test_the_docs_name_environment_variables_that_act(store: SettingsStore) -> None:
+    told = documented()
+    for name, value in (("memory_limit", "3"), ("theme", "dark"), ("pinned", "one, two"), ("idle_minutes", "1.5")):
+        settings = LayeredSettings({}, {told[name][3].strip("`"): value}, store)
+        assert getattr(settings.current, name) == table()[name][1].parse(value)
