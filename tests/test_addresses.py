@@ -61,7 +61,8 @@ def test_where_programs_of_this_machine_reach_it(address: str, there: str) -> No
 
 def test_own_names() -> None:
     assert any(name.endswith(".local") for name in own_names())
-    assert all(name and name == name.lower() for name in own_names())
+    names = own_names()
+    assert names and all(name and name == name.lower() for name in names)
 
 
 @pytest.mark.parametrize(

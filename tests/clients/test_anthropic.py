@@ -78,7 +78,7 @@ def test_the_stream_helper_folds_to_the_plain_answer(client: Anthropic, model: s
 
 def test_events_come_in_the_order_that_clients_rely_on(hearth: Hearth, model: str) -> None:
     events = raw_events(hearth, model=model)
-    assert all(name == data["type"] for name, data in events)
+    assert events and all(name == data["type"] for name, data in events)
     names = [name for name, _ in events if name != "ping"]
     assert names[:2] == ["message_start", "content_block_start"] and set(names[2:-3]) == {"content_block_delta"}
     assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]

@@ -74,7 +74,7 @@ def test_streamed_is_the_plain_answer(client: OpenAI, model: str) -> None:
     assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["length"]
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
     assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 24
-    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert chunks[:-1] and all(chunk.usage is None for chunk in chunks[:-1])
 
 
 def test_a_prompt_seen_before_is_cached(client: OpenAI, model: str) -> None:

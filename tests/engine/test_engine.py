@@ -144,7 +144,7 @@ def test_a_cold_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:
     assert bench.engine.snapshot.models[0].state == "loading"
     bench.run()
     assert bench.engine.snapshot.models[0].state == "loaded"
-    assert all(len(tokens(sequence)) == 3 for sequence in sequences)
+    assert sequences and all(len(tokens(sequence)) == 3 for sequence in sequences)
 
 
 def test_a_failed_load_tells_everybody_why_and_may_be_tried_again(bench: Bench) -> None:

@@ -91,7 +91,7 @@ def test_a_storm_ends_and_leaves_nothing_held(seed: int) -> None:
     storm.calm()
     for sequence in storm.sequences:
         assert len([parcel for parcel in drain(sequence) if isinstance(parcel, End | Failed)]) == 1
-    assert all(future.done() for future in storm.futures)
+    assert storm.futures and all(future.done() for future in storm.futures)
     for model in storm.bench.engine.snapshot.models:
         assert (model.leases, model.running, model.reserved_bytes, model.kv_bytes) == (0, 0, 0, 0)
         assert model.state in ("loaded", "failed")

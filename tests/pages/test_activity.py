@@ -117,7 +117,7 @@ def test_the_chart_keeps_within_its_box_and_a_steady_scale(numbers: tuple[float,
     assert chart.top == top
     points = [tuple(map(float, point.split(","))) for point in chart.line.split()]
     assert points[0][0] == 0 and points[-1][0] == WIDTH
-    assert all(0 <= y <= HEIGHT for _, y in points)
+    assert points and all(0 <= y <= HEIGHT for _, y in points)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (59.9, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")])

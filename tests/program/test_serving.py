@@ -166,12 +166,12 @@ def test_the_data_folder_is_the_owners_alone(start: Hearths, tmp_path: Path) -> 
     begin_stream(port_of(process), max_tokens=2).read()  # is logged, and so the log is rotated
     assert eventually(lambda: full_log.stat().st_size < LOG_BYTES)
     folders = [tmp_path / "run", tmp_path / "logs"]
-    assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
+    assert folders and all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"hearth.db", "audit.db", "lock", "server.json", "hearth.log", "hearth.log.1"} <= {
         path.name for path in files
     }
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files), [oct(p.stat().st_mode) for p in files]
+    assert files and all(path.stat().st_mode & 0o777 == 0o600 for path in files), [oct(p.stat().st_mode) for p in files]
 
 
 def test_a_taken_port(start: Hearths, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_one_thread_serves_one_after_another() -> None:
 def test_grows_to_the_maximum_then_queues_in_order() -> None:
     workers = Workers(1, 3, 60)
     jobs = [Job(workers) for _ in range(5)]
-    assert all(job.running.wait(10) for job in jobs[:3])
+    assert jobs[:3] and all(job.running.wait(10) for job in jobs[:3])
     assert (workers.count, jobs[3].running.is_set()) == (3, False)
     jobs[1].release.set()
     assert jobs[3].running.wait(10)

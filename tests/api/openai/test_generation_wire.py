@@ -92,7 +92,7 @@ def test_usage_comes_last_with_no_choices_and_is_null_before(wire: ChatWire | Co
     body = stream(wire, include_usage=True)
     *chunks, last = messages(body)
     assert body.endswith(b"\n\ndata: [DONE]\n\n")
-    assert all(chunk["usage"] is None for chunk in chunks)
+    assert chunks and all(chunk["usage"] is None for chunk in chunks)
     assert last["choices"] == []
     assert last["usage"] == {
         "prompt_tokens": 5,

@@ -139,7 +139,7 @@ def test_a_lowered_limit_evicts_the_idle_at_once_and_lets_the_busy_finish(bench:
     assert effects == ["idle was evicted."]
     assert bench.states() == {"busy": "loaded"}
     bench.run(60)
-    assert all(len(tokens(sequence)) == 40 for sequence in busy)
+    assert busy and all(len(tokens(sequence)) == 40 for sequence in busy)
 
 
 def test_a_model_that_no_longer_fits_drains_and_its_later_requests_are_refused(bench: Bench) -> None:

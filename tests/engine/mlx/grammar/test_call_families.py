@@ -217,7 +217,8 @@ def test_a_call_that_the_model_chooses_is_bound_from_its_marker_on(make: Make, f
         if tokens := walk(tokenizer, bound, rng, family):
             calls, text, unparsed = read(tokenizer, tools, opening + tokens)
             assert (text.strip(), unparsed) == ("So:", 0), tokenizer.decode(tokens)
-            assert all(jsonschema.Draft202012Validator(SCHEMAS[name]).is_valid(given) for name, given in calls)
+            valid = [jsonschema.Draft202012Validator(SCHEMAS[name]).is_valid(given) for name, given in calls]
+            assert valid and all(valid)
             assert len(allowed_by(bound, tokenizer)) == tokenizer.vocabulary_size
             finished += len(calls)
     assert finished
@@ -232,7 +233,7 @@ def test_a_token_that_ends_the_marker_and_goes_on_is_forbidden(make: Make) -> No
         for token in tokenizer.encode(letter):
             bound.consume(token)
     forbidden = set(range(tokenizer.vocabulary_size)) - set(allowed_by(bound, tokenizer))
-    assert all(tokenizer.decode([token]).startswith("=") for token in forbidden)
+    assert forbidden and all(tokenizer.decode([token]).startswith("=") for token in forbidden)
     [equals] = tokenizer.encode("=")
     assert equals not in forbidden
 
