@@ -25,7 +25,10 @@ from typing import Any
 
 from quiet import Others, wait_for_quiet
 
-from webapp.program.bench import Client, Conversation, Level, Prompts, concurrencies, cpu_seconds, measure
+from webapp.program.bench.bench import concurrencies
+from webapp.program.bench.client import Client
+from webapp.program.bench.level import Level, cpu_seconds, measure
+from webapp.program.bench.prompts import Dialogue, Prompts
 
 TOOLS = Path(__file__).resolve().parent.parent
 READY = "Hearth is ready at "
@@ -66,7 +69,7 @@ class BareLoop:
         self.pid = process.pid
         self._read()
 
-    def answer(self, conversations: list[Conversation], max_tokens: int) -> dict[str, Any]:
+    def answer(self, conversations: list[Dialogue], max_tokens: int) -> dict[str, Any]:
         """Greedy and free, whatever the server is asked beside the messages; tools are part of the prompt."""
         assert self._process.stdin
         asked = [{"messages": each.turns[0], "tools": each.fields.get("tools")} for each in conversations]
@@ -92,7 +95,7 @@ class Bench:
 
     def pair(self, prompts: Prompts, concurrency: int, server_first: bool) -> Pair:
         """Both sides on the same new prompts."""
-        conversations = [prompts.conversation() for _ in range(concurrency)]
+        conversations = [prompts.dialogue() for _ in range(concurrency)]
         own = (self.server_pid, self.bare.pid)
         wait_for_quiet(own, QUIET_CORES, self.patience_seconds)
         others = Others(own)
@@ -124,10 +127,10 @@ class Bench:
             others_cores=others_cores,
         )
 
-    def _serve(self, conversations: list[Conversation]) -> Level:
+    def _serve(self, conversations: list[Dialogue]) -> Level:
         return measure(self.client, [[each] for each in conversations], self.server_pid)
 
-    def _loop(self, conversations: list[Conversation]) -> tuple[dict[str, Any], float]:
+    def _loop(self, conversations: list[Dialogue]) -> tuple[dict[str, Any], float]:
         """The bare loop's answer, and the cores that the idle server took meanwhile."""
         started, before = time.perf_counter(), cpu_seconds(self.server_pid) or 0.0
         answer = self.bare.answer(conversations, self.max_tokens)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from webapp.program.bench import cpu_seconds
+from webapp.program.bench.level import cpu_seconds
 
 STAT = Path("/proc/stat")
 LOOK_SECONDS = 0.5

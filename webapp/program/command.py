@@ -268,7 +268,7 @@ def version(args: argparse.Namespace) -> int:
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    from webapp.program.bench import run
+    from webapp.program.bench.bench import run
 
     running = find_running(args)
     if running is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
@@ -20,11 +21,8 @@ from waitress.utilities import BadRequest, Error
 from webapp.dialects import Refusal
 from webapp.wsgi.connection_limits import Tuning
 from webapp.wsgi.parser import Parser, RequestTimeout, ServiceUnavailable, TooManyRequests
-from webapp.wsgi.refusals import answer, generates, new_request_id
-from webapp.wsgi.websockets import HandoverSocket
-
-if TYPE_CHECKING:
-    from webapp.wsgi.web_server import Listener
+from webapp.wsgi.refusals import OnRefusal, answer, generates, new_request_id
+from webapp.wsgi.websockets import HandoverSocket, WebSockets
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +38,17 @@ _ERROR_CODES = {
     505: "http_version_not_supported",
 }
 _INTERNAL_ERROR = "The server failed at this request; its log says why."
+
+
+class Home(Protocol):
+    """The server that a connection came to, as far as the connection asks it for something."""
+
+    websockets: WebSockets
+    generating_places: threading.BoundedSemaphore
+    on_refusal: OnRefusal
+
+    def add_task(self, channel: Channel) -> None:
+        """Let a worker serve the channel's first request."""
 
 
 class StreamTask(WSGITask):
@@ -85,7 +94,7 @@ class Channel(HTTPChannel):
     error_task_class = RefusalTask
     parser_class = Parser
 
-    server: Listener
+    server: Home
     adj: Tuning
     socket: socket.socket
     requests: list[Parser]

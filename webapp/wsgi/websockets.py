@@ -11,15 +11,12 @@ import logging
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from simple_websocket import ConnectionClosed
 from waitress.task import WSGITask
 
 from webapp.wsgi.parser import Parser
-
-if TYPE_CHECKING:
-    from webapp.wsgi.channel import Channel
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +101,13 @@ class HandoverSocket:
         self.closed.set()
 
 
+class Connection(Protocol):
+    """The channel that a WebSocket came by; its server forgot it, but waitress' task goes on asking it."""
+
+    handover: HandoverSocket | None
+    connected: bool
+
+
 class WebSocketTask(WSGITask):
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
@@ -139,7 +143,7 @@ class WebSockets:
     def has_room(self) -> bool:
         return not self._closing and len(self._open) < self._maximum
 
-    def start(self, channel: Channel, request: Parser, handover: HandoverSocket) -> None:
+    def start(self, channel: Connection, request: Parser, handover: HandoverSocket) -> None:
         with self._lock:
             self._open.add(handover)
         arguments = (channel, request, handover)
@@ -159,7 +163,7 @@ class WebSockets:
         with self._lock:
             return list(self._open)
 
-    def _serve(self, channel: Channel, request: Parser, handover: HandoverSocket) -> None:
+    def _serve(self, channel: Connection, request: Parser, handover: HandoverSocket) -> None:
         try:
             WebSocketTask(channel, request).service()
         except OSError as error:

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import LLAMA, QWEN, Hearth, run_server
 from tests.wsgi.conftest import eventually
 from webapp.app import create_app
-from webapp.program import bench
+from webapp.program.bench.bench import run
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "input": "Hi", "max_tokens": 2}
 
@@ -121,17 +121,17 @@ def test_both_headers_are_read_alike(hearth: Hearth, admin: httpx.Client, header
 def test_the_bench_brings_a_key(
     hearth: Hearth, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(**options: Any) -> int:
+    def bench(**options: Any) -> int:
         limits: Any = {"model": None, "concurrency": "1", "prompt": "short", "max_tokens": 2, "json": None}
-        return bench.run(Running(hearth.base_url), argparse.Namespace(**{**limits, "key": None, **options}))
+        return run(Running(hearth.base_url), argparse.Namespace(**{**limits, "key": None, **options}))
 
     secret = make(admin)["secret"]
     monkeypatch.delenv("HEARTH_API_KEY", raising=False)
-    assert run() == 1 and "status 401" in capsys.readouterr().err
-    assert run(key=secret) == 0
+    assert bench() == 1 and "status 401" in capsys.readouterr().err
+    assert bench(key=secret) == 0
     monkeypatch.setenv("HEARTH_API_KEY", secret)
-    assert run() == 0 and secret not in capsys.readouterr().out
-    assert run(key="wrong", model=QWEN) == 1 and "status 401" in capsys.readouterr().err
+    assert bench() == 0 and secret not in capsys.readouterr().out
+    assert bench(key="wrong", model=QWEN) == 1 and "status 401" in capsys.readouterr().err
 
 
 def test_models_that_a_key_may_use(hearth: Hearth, admin: httpx.Client) -> None:
