@@ -28,14 +28,43 @@ RESERVED_OPTIONS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
+class TextPart:
+    """A piece of a message that is text."""
+
+    text: str
+
+
+Part = TextPart
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call in the history of a conversation. `arguments` is text: JSON, unless the model wrote it wrongly."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. `content` is plain text: content parts are joined at the edge."""
+    """One turn of a conversation. A message of the role "tool" answers the call with the id `call_id`."""
 
     role: Role
-    content: str
+    parts: tuple[Part, ...]
     name: str | None = None
-    tool_call_id: str | None = None
-    tool_calls: tuple[Mapping[str, object], ...] = ()
+    call_id: str | None = None
+    calls: tuple[Call, ...] = ()
+
+    @classmethod
+    def of(cls, role: Role, text: str, *, call_id: str | None = None, calls: tuple[Call, ...] = ()) -> Message:
+        """A message of one text; an empty text makes no part."""
+        return cls(role, (TextPart(text),) if text else (), call_id=call_id, calls=calls)
+
+    @property
+    def text(self) -> str:
+        """The texts of all parts, with nothing between them."""
+        return "".join(part.text for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from webapp.audit.log import as_json
 from webapp.audit.trace import Trace
 from webapp.errors import (
     ContextLengthExceeded,
@@ -19,12 +21,15 @@ from webapp.errors import (
     TimedOut,
 )
 from webapp.generation import (
+    Call,
     Canceller,
     Event,
     Finish,
     FinishReason,
     GenerationRequest,
+    Message,
     Text,
+    TextPart,
     Timing,
     Tool,
     ToolCall,
@@ -109,5 +114,18 @@ def test_calls_are_kept_whole_and_what_was_no_call_is_noted() -> None:
         {"id": "call_b", "name": "g", "arguments": ""},
     )
     assert followed(finish("stop")).notes == {}
-    trace.asks(GenerationRequest("req_1", "m", tools=(Tool("f"),)))
-    assert trace.content and trace.content.request["tools"]
+
+
+def test_messages_and_tools_are_kept_as_plain_json() -> None:
+    trace = Trace("req_1", "local", "/v1/chat/completions")
+    called = Message.of("assistant", "", calls=(Call("call_a", "f", "{}"),))
+    said = (Message("user", (TextPart("one "), TextPart("two"))), called, Message.of("tool", "rain", call_id="call_a"))
+    trace.asks(GenerationRequest("req_1", "m", messages=said, tools=(Tool("f"),)))
+    assert trace.content and json.loads(as_json(trace.content.request)) == {
+        "messages": [
+            {"role": "user", "content": "one two"},
+            {"role": "assistant", "tool_calls": [{"id": "call_a", "name": "f", "arguments": "{}"}]},
+            {"role": "tool", "content": "rain", "tool_call_id": "call_a"},
+        ],
+        "tools": [{"name": "f", "parameters": {"type": "object", "properties": {}}}],
+    }

@@ -77,9 +77,9 @@ def test_the_conversation_is_told_to_the_model(live: Chats, scripted: Scripted) 
     assert scripted.requests[0].template_options == {"enable_thinking": True}
     assert scripted.requests[1].template_options == {}
     assert scripted.requests[1].messages == (
-        Message("user", "I am Ada."),
-        Message("assistant", "Hello Ada."),
-        Message("user", "Who am I?"),
+        Message.of("user", "I am Ada."),
+        Message.of("assistant", "Hello Ada."),
+        Message.of("user", "Who am I?"),
     )
     scripted.end()
 
@@ -91,7 +91,7 @@ def test_a_question_without_an_answer_is_joined_with_the_next(live: Chats, scrip
     scripted.refusal = None
     live.start(CHAT, "Two", MODEL)
     until(lambda: bool(scripted.requests))
-    assert scripted.requests[0].messages == (Message("user", "One\n\nTwo"),)
+    assert scripted.requests[0].messages == (Message.of("user", "One\n\nTwo"),)
     scripted.end()
 
 
@@ -152,7 +152,7 @@ def test_answering_again_keeps_the_earlier_answer(live: Chats, scripted: Scripte
     ended(live)
     second = live.regenerate(CHAT, first, MODEL)
     until(lambda: len(scripted.requests) == 2)
-    assert scripted.requests[1].messages == (Message("user", "A number"),)
+    assert scripted.requests[1].messages == (Message.of("user", "A number"),)
     scripted.say("Two")
     scripted.end()
     answer = ended(live).turns[-1]

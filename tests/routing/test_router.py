@@ -15,10 +15,10 @@ from webapp.routing.terms import Target, Terms, terms
 from webapp.server import Options, Server
 from webapp.settings.table import Settings
 
-HI = Message("user", "Hi")
-PIRATE = Message("system", "Talk like a pirate.")
-OWN = Message("system", "Be brief.")
-DEVELOPER = Message("developer", "Be brief.")
+HI = Message.of("user", "Hi")
+PIRATE = Message.of("system", "Talk like a pirate.")
+OWN = Message.of("system", "Be brief.")
+DEVELOPER = Message.of("developer", "Be brief.")
 
 
 def agreed(
@@ -70,10 +70,10 @@ def agreed(
         ),
         # the system prompt, unless the chat brings its own
         ("messages", {}, {}, {}, {}, (HI,)),
-        ("messages", {}, {"system_prompt": PIRATE.content}, {}, {}, (PIRATE, HI)),
-        ("messages", {"messages": (OWN, HI)}, {"system_prompt": PIRATE.content}, {}, {}, (OWN, HI)),
-        ("messages", {"messages": (HI, DEVELOPER)}, {"system_prompt": PIRATE.content}, {}, {}, (HI, DEVELOPER)),
-        ("messages", {"messages": (), "prompt": "Once"}, {"system_prompt": PIRATE.content}, {}, {}, ()),
+        ("messages", {}, {"system_prompt": PIRATE.text}, {}, {}, (PIRATE, HI)),
+        ("messages", {"messages": (OWN, HI)}, {"system_prompt": PIRATE.text}, {}, {}, (OWN, HI)),
+        ("messages", {"messages": (HI, DEVELOPER)}, {"system_prompt": PIRATE.text}, {}, {}, (HI, DEVELOPER)),
+        ("messages", {"messages": (), "prompt": "Once"}, {"system_prompt": PIRATE.text}, {}, {}, ()),
     ],
 )
 def test_request_over_profile_over_model_over_server(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from webapp.errors import (
     Conflict,
@@ -22,7 +22,7 @@ from webapp.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from webapp.generation import Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
+from webapp.generation import Call, Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
 from webapp.store.audit import AuditRow, Status
 from webapp.stream import Stream, whole_calls
 
@@ -167,17 +167,29 @@ def _asked(requests: tuple[GenerationRequest, ...]) -> dict[str, object]:
     request, *others = requests
     if request.prompt is not None:
         return {"prompt": [each.prompt for each in requests] if others else request.prompt}
-    tools = {"tools": [_said(tool) for tool in request.tools]} if request.tools else {}
+    tools = {"tools": [_offered(tool) for tool in request.tools]} if request.tools else {}
     return {"messages": [_said(message) for message in request.messages], **tools}
 
 
-def _said(said: Message | Tool) -> dict[str, object]:
+def _said(message: Message) -> dict[str, object]:
     """Only what is set."""
-    values = {field.name: getattr(said, field.name) for field in fields(said)}
+    said = {
+        "role": message.role,
+        "content": message.text,
+        "name": message.name,
+        "tool_call_id": message.call_id,
+        "tool_calls": [_called(call) for call in message.calls],
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _offered(tool: Tool) -> dict[str, object]:
+    """Only what is set."""
+    values = {name: getattr(tool, name) for name in ("name", "description", "parameters", "strict")}
     return {name: value for name, value in values.items() if value}
 
 
-def _called(call: ToolCall) -> dict[str, object]:
+def _called(call: Call | ToolCall) -> dict[str, object]:
     return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 

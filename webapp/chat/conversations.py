@@ -312,7 +312,7 @@ def _messages(turns: Iterable[Turn]) -> tuple[Message, ...]:
         if turn.role == "assistant" and not turn.content:
             continue
         if messages and messages[-1].role == turn.role:
-            messages[-1] = replace(messages[-1], content=f"{messages[-1].content}\n\n{turn.content}")
+            messages[-1] = Message.of(turn.role, f"{messages[-1].text}\n\n{turn.content}")
         else:
-            messages.append(Message(turn.role, turn.content))
+            messages.append(Message.of(turn.role, turn.content))
     return tuple(messages)

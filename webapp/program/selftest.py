@@ -119,7 +119,7 @@ def load(server: Server) -> str:
 
 
 def chat(server: Server) -> str:
-    request = GenerationRequest("selftest", "ember", messages=(Message("user", QUESTION),), max_tokens=48)
+    request = GenerationRequest("selftest", "ember", messages=(Message.of("user", QUESTION),), max_tokens=48)
     answer = collect(server.router.generate(request))
     if not answer.text.strip():
         raise Failed("Ember wrote nothing.")

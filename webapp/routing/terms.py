@@ -62,7 +62,7 @@ def _messages(request: GenerationRequest, system_prompt: str | None) -> tuple[Me
     instructed = any(message.role in ("system", "developer") for message in request.messages)
     if system_prompt is None or instructed or request.prompt is not None:
         return request.messages
-    return (Message("system", system_prompt), *request.messages)
+    return (Message.of("system", system_prompt), *request.messages)
 
 
 def _sampling(request: GenerationRequest, target: Target, settings: Settings) -> SamplingParams:

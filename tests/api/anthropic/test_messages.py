@@ -16,6 +16,7 @@ from webapp.api.openai.generation_schema import validate
 from webapp.api.unsupported import ignored_names
 from webapp.errors import EngineFailed, InvalidRequest, UnsupportedParameter
 from webapp.generation import (
+    Call,
     Event,
     Finish,
     Grammar,
@@ -93,13 +94,12 @@ def test_a_conversation_with_tools() -> None:
         {"role": "user", "content": [result, {"type": "text", "text": "And?"}]},
     ]
     request = validate({**HELLO, "messages": messages, "system": "Be brief."}, MessagesBody).to_request("r")
-    function = {"id": "t1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
     assert request.messages == (
-        Message("system", "Be brief."),
-        Message("user", "How is it?"),
-        Message("assistant", "Hm.", tool_calls=(function,)),
-        Message("tool", "rain", tool_call_id="t1"),
-        Message("user", "And?"),
+        Message.of("system", "Be brief."),
+        Message.of("user", "How is it?"),
+        Message.of("assistant", "Hm.", calls=(Call("t1", "weather", '{"city": "Oslo"}'),)),
+        Message.of("tool", "rain", call_id="t1"),
+        Message.of("user", "And?"),
     )
 
 
@@ -157,7 +157,7 @@ def test_tools_and_choice_fit_together(fields: dict[str, Any], param: str) -> No
 def test_the_line_for_billing_is_no_part_of_the_prompt() -> None:
     billing = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197.1c0; cc_entrypoint=cli;"}
     told = {**HELLO, "system": [billing, {"type": "text", "text": "Be brief."}]}
-    assert validate(told, MessagesBody).to_request("r").messages[0] == Message("system", "Be brief.")
+    assert validate(told, MessagesBody).to_request("r").messages[0] == Message.of("system", "Be brief.")
     assert validate({**HELLO, "system": [billing]}, MessagesBody).to_request("r").messages[0].role == "user"
 
 

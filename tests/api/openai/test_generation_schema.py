@@ -9,7 +9,7 @@ import pytest
 
 from webapp.api.openai.generation_schema import ChatBody, CompletionBody, parse_object, validate
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import Effort, GenerationRequest, Message
+from webapp.generation import Call, Effort, GenerationRequest, Message, TextPart
 
 HELLO = {"role": "user", "content": "hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
@@ -24,7 +24,7 @@ def complete(**fields: Any) -> GenerationRequest:
 
 
 def test_the_smallest_chat_leaves_everything_unset() -> None:
-    messages = (Message("user", "hello"),)
+    messages = (Message.of("user", "hello"),)
     assert chat() == GenerationRequest(id="r1", model="m", messages=messages, options_name="chat_template_kwargs")
 
 
@@ -62,16 +62,16 @@ def test_all_roles_and_text_parts() -> None:
         ]
     )
     assert [message.role for message in request.messages] == ["system", "developer", "user", "assistant", "tool"]
-    assert request.messages[2].content == "one two"
-    function = {"name": "weather", "arguments": {"city": "Oslo"}}
-    assert request.messages[3].tool_calls == ({"id": "c1", "type": "function", "function": function},)
-    assert request.messages[4].tool_call_id == "c1"
+    assert request.messages[2].parts == (TextPart("one "), TextPart("two"))
+    assert request.messages[2].text == "one two"
+    assert request.messages[3] == Message.of("assistant", "", calls=(Call("c1", "weather", '{"city": "Oslo"}'),))
+    assert request.messages[4].call_id == "c1"
 
 
-def test_arguments_that_are_no_object_stay_text() -> None:
+def test_arguments_arrive_as_they_were_written() -> None:
     broken = CALL | {"function": {"name": "weather", "arguments": "{oops"}}
     (message,) = chat(messages=[{"role": "assistant", "tool_calls": [broken]}]).messages
-    assert message.tool_calls[0]["function"] == {"name": "weather", "arguments": "{oops"}
+    assert message.calls == (Call("c1", "weather", "{oops"),)
 
 
 def test_max_completion_tokens_wins() -> None:

@@ -15,7 +15,7 @@ from webapp.api.openai.responses_schema import ResponseBody
 from webapp.api.openai.responses_wire import ResponseWire
 from webapp.api.unsupported import ignored_names
 from webapp.errors import EngineFailed, InvalidRequest
-from webapp.generation import Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+from webapp.generation import Call, Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 
 ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
 CLOCK = {"type": "function", "name": "clock"}
@@ -71,13 +71,13 @@ def test_items_become_messages() -> None:
         call,
     ]
     request = validate({**ASKED, "input": items, "instructions": "Be brief."}, ResponseBody).to_request("r")
-    function = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    first, second = (Call(call_id, "weather", '{"city": "Oslo"}') for call_id in ("c1", "c2"))
     assert request.messages == (
-        Message("system", "Be brief."),
-        Message("user", "How is it?"),
-        Message("assistant", "Hm.", tool_calls=({"id": "c1", **function}, {"id": "c2", **function})),
-        Message("tool", "rain", tool_call_id="c1"),
-        Message("assistant", "", tool_calls=({"id": "c1", **function},)),
+        Message.of("system", "Be brief."),
+        Message.of("user", "How is it?"),
+        Message.of("assistant", "Hm.", calls=(first, second)),
+        Message.of("tool", "rain", call_id="c1"),
+        Message.of("assistant", "", calls=(first,)),
     )
 
 
@@ -124,7 +124,7 @@ def test_a_namespace_s_functions_have_both_names() -> None:
         ("clock", "tools[0]"),
         ("mcp__home__clock", "tools[2].tools[0]"),
     ]
-    assert request.messages[0].tool_calls[0]["function"] == {"name": "mcp__home__clock", "arguments": {}}
+    assert request.messages[0].calls == (Call("c", "mcp__home__clock", "{}"),)
     assert body.callees == {"mcp__home__clock": {"namespace": "mcp__home__", "name": "clock"}}
     assert ignored_names(body, REFUSED, IGNORED) == "tools[1]"
 

@@ -23,7 +23,7 @@ from webapp.api.openai.generation_schema import (
 from webapp.api.openai.tools_schema import MAX_TOOLS, FunctionName, Parameters, check
 from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
-from webapp.generation import ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
+from webapp.generation import Call, ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
 
 # Claude Code says with it what is to be billed; it differs between conversations and would part their prompts.
 BILLING = "x-anthropic-billing-header:"
@@ -61,8 +61,8 @@ class ToolUseBlock(Block):
     name: Name
     input: dict[str, Any]
 
-    def as_template_value(self) -> dict[str, object]:
-        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.input}}
+    def to_call(self) -> Call:
+        return Call(self.id, self.name, json.dumps(self.input, ensure_ascii=False))
 
 
 def _tag_of(block: object) -> str | None:
@@ -113,10 +113,10 @@ class Turn(Wire):
     def to_messages(self, path: str) -> Iterator[Message]:
         """One message, but each result of a tool is one of its own, where it stands among the text."""
         if isinstance(self.content, str):
-            yield Message(self.role, self.content)
+            yield Message.of(self.role, self.content)
             return
         text: list[str] = []
-        calls: list[dict[str, object]] = []
+        calls: list[Call] = []
         results = 0
         for index, block in enumerate(self.content):
             match block:
@@ -124,16 +124,16 @@ class Turn(Wire):
                     text.append(block.text)
                 case ToolUseBlock():
                     self._must_be("assistant", f"{path}.content[{index}]")
-                    calls.append(block.as_template_value())
+                    calls.append(block.to_call())
                 case ToolResultBlock():
                     self._must_be("user", f"{path}.content[{index}]")
                     if text:
-                        yield Message(self.role, "".join(text))
+                        yield Message.of(self.role, "".join(text))
                         text = []
                     results += 1
-                    yield Message("tool", joined(block.content, ""), tool_call_id=block.tool_use_id)
+                    yield Message.of("tool", joined(block.content, ""), call_id=block.tool_use_id)
         if text or not results:
-            yield Message(self.role, "".join(text), tool_calls=tuple(calls))
+            yield Message.of(self.role, "".join(text), calls=tuple(calls))
 
     def _must_be(self, role: str, path: str) -> None:
         if self.role != role:
@@ -224,7 +224,7 @@ class CountBody(Wire):
     @property
     def _messages(self) -> tuple[Message, ...]:
         told = _without_billing(self.system)
-        system = [] if told in (None, []) else [Message("system", joined(told, "\n\n"))]
+        system = [] if told in (None, []) else [Message.of("system", joined(told, "\n\n"))]
         turns = (turn.to_messages(f"messages[{index}]") for index, turn in enumerate(self.messages))
         said = tuple(message for turn in turns for message in turn)
         self._check_beginning(said[-1])
@@ -232,9 +232,9 @@ class CountBody(Wire):
 
     def _check_beginning(self, last: Message) -> None:
         """A last message of the assistant's is what the answer begins with; Anthropic asks the same of it."""
-        if last.role != "assistant" or last.tool_calls or not last.content:
+        if last.role != "assistant" or last.calls or not last.text:
             return
-        if last.content != last.content.rstrip():
+        if last.text != last.text.rstrip():
             path = f"messages[{len(self.messages) - 1}].content"
             raise InvalidRequest("What an answer begins with cannot end in white space.", path, "invalid_value")
         if self.thinking and self.thinking.type == "enabled":

@@ -14,10 +14,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from webapp.api.openai.template_schema import OPTIONS, TemplateBody
-from webapp.api.openai.tools_schema import ChoiceBody, ToolBodies, made_call, to_tools
+from webapp.api.openai.tools_schema import ChoiceBody, ToolBodies, to_tools
 from webapp.api.strict import UNSUPPORTED, Wire, unsupported
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import GenerationRequest, Grammar, Message, Role, SamplingParams
+from webapp.generation import Call, GenerationRequest, Grammar, Message, Part, Role, SamplingParams, TextPart
 
 MAX_DEPTH = 64
 MAX_MESSAGES = 2048
@@ -54,13 +54,13 @@ def shape_of_texts(value: object) -> str:
     return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
 
 
-class TextPart(Wire):
+class TextPartBody(Wire):
     type: Annotated[Literal["text"], BeforeValidator(_only_text)]
     text: str
 
 
 # The tags stand in angle brackets so that error paths can leave them out.
-Parts = Annotated[list[TextPart], Field(fail_fast=True), Tag("<list>")]
+Parts = Annotated[list[TextPartBody], Field(fail_fast=True), Tag("<list>")]
 Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True), Tag("<list>")]
@@ -80,18 +80,18 @@ Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
-class FunctionCall(Wire):
+class CalledFunction(Wire):
     name: str
     arguments: str
 
 
-class ToolCall(Wire):
+class CallBody(Wire):
     id: str
     type: Literal["function"]
-    function: FunctionCall
+    function: CalledFunction
 
-    def as_template_value(self) -> Mapping[str, object]:
-        return made_call(self.id, self.function.name, self.function.arguments)
+    def to_call(self) -> Call:
+        return Call(self.id, self.function.name, self.function.arguments)
 
 
 class ChatMessage(Wire):
@@ -99,20 +99,23 @@ class ChatMessage(Wire):
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None
     tool_call_id: Annotated[str, Field(max_length=256)] | None = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=128, fail_fast=True)] | None = None
+    tool_calls: Annotated[list[CallBody], Field(max_length=128, fail_fast=True)] | None = None
 
     def to_message(self, path: str) -> Message:
-        """Text parts are joined as they stand, with nothing between them."""
         if self.content is None and not self.tool_calls:
             raise missing(f"{path}.content")
         if self.tool_calls and self.role != "assistant":
             raise InvalidRequest("Only assistant messages carry tool calls.", f"{path}.tool_calls", "invalid_value")
         if self.role == "tool" and self.tool_call_id is None:
             raise missing(f"{path}.tool_call_id")
-        parts = self.content if isinstance(self.content, list) else ()
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
-        calls = tuple(call.as_template_value() for call in self.tool_calls or ())
-        return Message(self.role, text, self.name, self.tool_call_id, calls)
+        calls = tuple(call.to_call() for call in self.tool_calls or ())
+        return Message(self.role, self._parts, self.name, self.tool_call_id, calls)
+
+    @property
+    def _parts(self) -> tuple[Part, ...]:
+        if isinstance(self.content, list):
+            return tuple(TextPart(part.text) for part in self.content)
+        return (TextPart(self.content),) if self.content else ()
 
 
 class StreamOptions(Wire):

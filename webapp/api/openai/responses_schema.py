@@ -14,10 +14,9 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 
 from webapp.api.openai.generation_schema import MAX_MESSAGES, TextFormat, TokenLimit, by_type, shape_of
 from webapp.api.openai.responses_tools_schema import AnyTools, Callee, Choice, callees, joined_name, to_tools
-from webapp.api.openai.tools_schema import made_call
 from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
-from webapp.generation import Effort, GenerationRequest, Grammar, Level, Message
+from webapp.generation import Call, Effort, GenerationRequest, Grammar, Level, Message, Part, TextPart
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning", "item_reference"})
@@ -31,14 +30,14 @@ def _only_text(kind: object) -> object:
     return kind
 
 
-class Part(Wire):
+class ItemPart(Wire):
     type: Annotated[Literal["input_text", "output_text", "text"], BeforeValidator(_only_text)]
     text: str
     annotations: list[Any] | None = None
     logprobs: list[Any] | None = None
 
 
-Parts = Annotated[list[Part], Field(fail_fast=True), Tag("<list>")]
+Parts = Annotated[list[ItemPart], Field(fail_fast=True), Tag("<list>")]
 Said = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 
 
@@ -60,8 +59,8 @@ class CallItem(Wire):
     id: str | None = None
     status: str | None = None
 
-    def as_template_value(self) -> Mapping[str, object]:
-        return made_call(self.call_id, joined_name(self.namespace, self.name), self.arguments)
+    def to_call(self) -> Call:
+        return Call(self.call_id, joined_name(self.namespace, self.name), self.arguments)
 
 
 class OutputItem(Wire):
@@ -201,18 +200,17 @@ class ResponseBody(Wire):
         if len(earlier) + len(asked) > MAX_MESSAGES:
             message = f"The conversation has come to more than {MAX_MESSAGES:,} items."
             raise InvalidRequest(message, "previous_response_id", "invalid_value")
-        messages = [] if self.instructions is None else [Message("system", self.instructions)]
+        messages = [] if self.instructions is None else [Message.of("system", self.instructions)]
         for item in (*earlier, *asked):
             match item:
                 case MessageItem():
-                    messages.append(Message(item.role, joined(item.content)))
+                    messages.append(Message(item.role, parts_of(item.content)))
                 case CallItem():
                     if not messages or messages[-1].role != "assistant":
-                        messages.append(Message("assistant", ""))
-                    calls = (*messages[-1].tool_calls, item.as_template_value())
-                    messages[-1] = replace(messages[-1], tool_calls=calls)
+                        messages.append(Message.of("assistant", ""))
+                    messages[-1] = replace(messages[-1], calls=(*messages[-1].calls, item.to_call()))
                 case OutputItem():
-                    messages.append(Message("tool", joined(item.output), tool_call_id=item.call_id))
+                    messages.append(Message("tool", parts_of(item.output), call_id=item.call_id))
         return tuple(messages)
 
 
@@ -221,5 +219,6 @@ def items_of(kept: Sequence[Mapping[str, Any]]) -> list[Item]:
     return _ITEMS.validate_python(kept)
 
 
-def joined(said: str | list[Part]) -> str:
-    return said if isinstance(said, str) else "".join(part.text for part in said)
+def parts_of(said: str | list[ItemPart]) -> tuple[Part, ...]:
+    texts = ([said] if said else []) if isinstance(said, str) else [part.text for part in said]
+    return tuple(TextPart(text) for text in texts)

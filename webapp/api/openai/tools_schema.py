@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import from_json
 
 from webapp.api.strict import Wire, unsupported
 from webapp.errors import InvalidRequest
@@ -117,19 +116,3 @@ def check(tools: tuple[Tool, ...], choice: ToolChoice, inside: str) -> None:
         raise InvalidRequest(f"No tool is named '{choice.name}'.", f"tool_choice.{inside}name", "invalid_value")
     if choice.mode == "required" and not tools:
         raise InvalidRequest("A call can only be required of tools that are given.", "tool_choice", "invalid_value")
-
-
-def made_call(call_id: str, name: str, arguments: str) -> Mapping[str, object]:
-    """A call of the history, for chat templates: they want its arguments as an object.
-
-    What a model wrote wrongly stays a string.
-    """
-    try:
-        parsed = from_json(arguments, allow_inf_nan=False)
-    except ValueError:
-        parsed = None
-    return {
-        "id": call_id,
-        "type": "function",
-        "function": {"name": name, "arguments": parsed if isinstance(parsed, dict) else arguments},
-    }

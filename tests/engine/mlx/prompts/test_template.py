@@ -95,7 +95,7 @@ def test_what_a_template_does_not_know_is_refused_by_name(
 )
 def test_an_answer_that_has_begun_is_left_open(templated: Templated, template: str, begun: str, ends: str) -> None:
     tokenizer = templated(template)
-    prompt = tokenizer.render([Message("user", "Hi"), Message("assistant", begun)], {}, 4096)
+    prompt = tokenizer.render([Message.of("user", "Hi"), Message.of("assistant", begun)], {}, 4096)
     assert tokenizer.decode(prompt.tokens).endswith(ends)
     assert tokenizer.decode(prompt.tokens[: prompt.checkpoints[-1]]).endswith("Hi<|im_end|>")
     assert not prompt.in_reasoning
@@ -104,12 +104,14 @@ def test_an_answer_that_has_begun_is_left_open(templated: Templated, template: s
 def test_only_a_thought_that_has_begun_is_gone_on_with(templated: Templated) -> None:
     tokenizer = templated(SAID + ALWAYS)
     for begun, thinks in [("<think>hm", True), ("<think>hm</think>yes", False), ("yes", False)]:
-        assert tokenizer.render([Message("assistant", begun)], {}, 4096).in_reasoning is thinks
+        assert tokenizer.render([Message.of("assistant", begun)], {}, 4096).in_reasoning is thinks
 
 
 def test_a_template_that_shows_no_answers_cannot_go_on_with_one(templated: Templated) -> None:
     with pytest.raises(InvalidRequest, match="no answer to go on with"):
-        templated("{{ messages[0].content }}").render([Message("user", "Hi"), Message("assistant", "So")], {}, 4096)
+        templated("{{ messages[0].content }}").render(
+            [Message.of("user", "Hi"), Message.of("assistant", "So")], {}, 4096
+        )
 
 
 @pytest.mark.parametrize(

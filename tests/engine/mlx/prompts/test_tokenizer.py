@@ -14,16 +14,17 @@ from tests.engine.mlx.conftest import Templated
 from webapp.engine.backend import Backend
 from webapp.engine.client.tool_calls import CallReader
 from webapp.engine.mlx.prompts.tokenizer import Tokenizer, Tokenizers
+from webapp.engine.mlx.prompts.turns import turn_of
 from webapp.engine.sequence import Prompt
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
-from webapp.generation import InstalledModel, Message, Tool
+from webapp.generation import Call, InstalledModel, Message, TextPart, Tool
 
 WEATHER = Tool("get_weather", "Weather in a city", {"type": "object", "properties": {"city": {"type": "string"}}})
-CALL = {"id": "call_0123456789", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}
+CALL = Call("call_0123456789", "get_weather", '{"city": "Oslo"}')
 CALLED = [
-    Message("user", "Weather in Oslo?"),
-    Message("assistant", "", tool_calls=(CALL,)),
-    Message("tool", "rain", tool_call_id="call_0123456789"),
+    Message.of("user", "Weather in Oslo?"),
+    Message.of("assistant", "", calls=(CALL,)),
+    Message.of("tool", "rain", call_id="call_0123456789"),
 ]
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
@@ -34,7 +35,7 @@ def tokenizer(backend: Backend, installed: Callable[[str], InstalledModel]) -> T
 
 
 def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None:
-    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {}, 4096)
+    prompt = tokenizer.render([Message.of("system", "Be kind."), Message.of("user", "Hi")], {}, 4096)
     text = tokenizer.decode(prompt.tokens)
     assert text.startswith(
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant"
@@ -42,7 +43,7 @@ def test_a_chat_is_rendered_by_the_models_template(tokenizer: Tokenizer) -> None
 
 
 def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenizer: Tokenizer) -> None:
-    prompt = tokenizer.render([Message("system", "Be kind."), Message("user", "Hi")], {}, 4096)
+    prompt = tokenizer.render([Message.of("system", "Be kind."), Message.of("user", "Hi")], {}, 4096)
     opening, history = (tokenizer.decode(prompt.tokens[:end]) for end in prompt.checkpoints)
     assert opening == "<|im_start|>system\nBe kind.<|im_end|>\n"
     assert history.endswith("Hi<|im_end|>\n")
@@ -50,9 +51,9 @@ def test_checkpoints_lie_after_the_system_message_and_before_the_answer(tokenize
 
 def test_a_developer_is_the_system_where_the_template_knows_none(templated: Templated) -> None:
     plain = templated("{% for m in messages %}{{ m.role }} {% endfor %}")
-    assert plain.decode(plain.render([Message("developer", "x")], {}, 4096).tokens).split() == ["system"]
+    assert plain.decode(plain.render([Message.of("developer", "x")], {}, 4096).tokens).split() == ["system"]
     knows = templated("{# developer #}{% for m in messages %}{{ m.role }} {% endfor %}")
-    assert knows.decode(knows.render([Message("developer", "x")], {}, 4096).tokens).split() == ["developer"]
+    assert knows.decode(knows.render([Message.of("developer", "x")], {}, 4096).tokens).split() == ["developer"]
 
 
 STRICT = """\
@@ -65,8 +66,13 @@ STRICT = """\
 
 def test_what_a_strict_template_refuses_is_gathered(templated: Templated) -> None:
     strict = templated(STRICT)
-    said = [Message("developer", "A"), Message("developer", "B"), Message("user", "C"), Message("system", "D")]
-    prompt = strict.render([*said, *CALLED[1:], Message("user", "E")], {}, 4096)
+    said = [
+        Message.of("developer", "A"),
+        Message.of("developer", "B"),
+        Message.of("user", "C"),
+        Message.of("system", "D"),
+    ]
+    prompt = strict.render([*said, *CALLED[1:], Message.of("user", "E")], {}, 4096)
     whole = "system(A\n\nB) user(C\n\nD) assistant() tool(rain) user(E) "
     assert strict.decode(prompt.tokens).strip() == whole.strip()
     as_it_stands = templated("{% for m in messages %}{{ m.role }} {% endfor %}").render(said, {}, 4096)
@@ -75,7 +81,7 @@ def test_what_a_strict_template_refuses_is_gathered(templated: Templated) -> Non
 
 def test_history_is_shared_though_instructions_alone_are_refused(templated: Templated) -> None:
     prompt = templated(STRICT + "{% if add_generation_prompt %}assistant({% endif %}").render(
-        [Message("system", "A"), Message("user", "B")], {}, 4096
+        [Message.of("system", "A"), Message.of("user", "B")], {}, 4096
     )
     assert len(prompt.checkpoints) == 1
 
@@ -83,7 +89,7 @@ def test_history_is_shared_though_instructions_alone_are_refused(templated: Temp
 def test_a_template_that_refuses_is_the_requests_fault(templated: Templated) -> None:
     strict = templated("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate") as refused:
-        strict.render([Message("user", "x")], {}, 4096)
+        strict.render([Message.of("user", "x")], {}, 4096)
     assert refused.value.param == "messages"
 
 
@@ -92,14 +98,14 @@ def test_a_template_that_refuses_is_the_requests_fault(templated: Templated) -> 
 )
 def test_a_faulty_template_fails_the_request_alone(templated: Templated, template: str) -> None:
     with pytest.raises(InvalidRequest):
-        templated(template).render([Message("user", "x")], {}, 4096)
+        templated(template).render([Message.of("user", "x")], {}, 4096)
 
 
 def test_an_endless_template_is_broken_off(templated: Templated, monkeypatch: pytest.MonkeyPatch) -> None:
 
     started = time.monotonic()
     with pytest.raises(InvalidRequest, match="longer than"):
-        templated(ENDLESS).render([Message("user", "x")], {}, 4096)
+        templated(ENDLESS).render([Message.of("user", "x")], {}, 4096)
     assert time.monotonic() - started < 5
 
 
@@ -123,15 +129,34 @@ def test_tools_stand_in_the_prompt_as_the_template_wants_them(tokenizer: Tokeniz
 )
 def test_a_model_that_cannot_call_says_so(templated: Templated, template: str, words: str) -> None:
     with pytest.raises(UnsupportedParameter, match=words) as refused:
-        templated(template).render([Message("user", "x")], {}, 4096, [WEATHER])
+        templated(template).render([Message.of("user", "x")], {}, 4096, [WEATHER])
     assert refused.value.param == "tools"
 
 
 def test_a_result_knows_the_name_of_its_function(templated: Templated) -> None:
     names = templated("{% for m in messages %}{{ m.role }}={{ m.name }} {% endfor %}")
     assert "tool=get_weather" in names.decode(names.render(CALLED, {}, 4096).tokens)
-    own = [*CALLED[:2], Message("tool", "rain", name="mine", tool_call_id="call_0123456789")]
+    own = [*CALLED[:2], Message("tool", (TextPart("rain"),), "mine", "call_0123456789")]
     assert "tool=mine" in names.decode(names.render(own, {}, 4096).tokens)
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ('{"city": "Oslo", "hours": 1.50}', {"city": "Oslo", "hours": 1.5}),
+        ("{oops", "{oops"),
+        ("[1]", "[1]"),
+        ("", ""),
+        ('{"a": NaN}', '{"a": NaN}'),
+        ('{"a": 1e999}', '{"a": 1e999}'),
+        ('{"a": "\\ud800"}', '{"a": "\\ud800"}'),
+        ('{"a": ' + "[" * 100_000, '{"a": ' + "[" * 100_000),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_arguments_are_an_object_for_templates_where_they_are_one(arguments: str, told: object) -> None:
+    turn = turn_of(Message.of("assistant", "", calls=(Call("c1", "f", arguments),)), True, False)
+    assert turn["tool_calls"] == [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": told}}]
 
 
 def test_a_template_that_wants_ids_of_nine_gets_them(templated: Templated) -> None:
@@ -199,5 +224,5 @@ def test_what_cannot_fit_is_refused_without_tokenizing_it(tokenizer: Tokenizer) 
     with pytest.raises(ContextLengthExceeded):
         tokenizer.raw("a" * 15_000_000, 4096)
     with pytest.raises(ContextLengthExceeded):
-        tokenizer.render([Message("user", "a" * 15_000_000)], {}, 4096)
+        tokenizer.render([Message.of("user", "a" * 15_000_000)], {}, 4096)
     assert time.monotonic() - started < 10

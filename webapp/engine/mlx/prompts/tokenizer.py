@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from webapp.engine.mlx.grammar.calls.schemas import as_read
 from webapp.engine.mlx.grammar.matcher import Grammars, Matched
 from webapp.engine.mlx.prompts.deadline import within
 from webapp.engine.mlx.prompts.template import TemplateOptions, names_read
-from webapp.engine.mlx.prompts.turns import Turns, beginning, gathered, name_results, without_empty_end
+from webapp.engine.mlx.prompts.turns import Turns, beginning, gathered, name_results, turn_of, without_empty_end
 from webapp.engine.sequence import Prompt
 from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
 from webapp.generation import GenerationRequest, InstalledModel, Message, Tool
@@ -71,7 +70,8 @@ class Tokenizer:
         """
         if not self._wrapper.has_chat_template:
             raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
-        turns = without_empty_end([self._as_dict(message) for message in messages])
+        given = [turn_of(message, self._knows_developer, self._wants_short_ids) for message in messages]
+        turns = without_empty_end(given)
         name_results(turns)
         begun = beginning(turns)
         options = {**options, "tools": self._offer(tools)} if tools else dict(options)
@@ -161,25 +161,6 @@ class Tokenizer:
         except TEMPLATE_FAULTS as error:
             raise InvalidRequest(f"The model's chat template refuses these messages: {error}", "messages") from error
 
-    def _as_dict(self, message: Message) -> dict[str, Any]:
-        role = message.role
-        if role == "developer" and not self._knows_developer:
-            role = "system"
-        turn: dict[str, Any] = {"role": role, "content": message.content}
-        if message.name is not None:
-            turn["name"] = message.name
-        if message.tool_call_id is not None:
-            turn["tool_call_id"] = self._call_id(message.tool_call_id)
-        if message.tool_calls:
-            turn["tool_calls"] = [{**call, "id": self._call_id(str(call["id"]))} for call in message.tool_calls]
-        return turn
-
-    def _call_id(self, given: str) -> str:
-        """Mistral's templates refuse ids that are not nine letters and digits; call and result change alike."""
-        if not self._wants_short_ids or (len(given) == 9 and given.isalnum()):
-            return given
-        return hashlib.sha256(given.encode()).hexdigest()[:9]
-
     def _offer(self, tools: Seq[Tool]) -> list[dict[str, Any]]:
         if not self._knows_tools:
             raise UnsupportedParameter("This model's chat template knows no tools.", "tools")
@@ -223,7 +204,7 @@ class Tokenizer:
     def _opens_thought(self) -> bool:
         """Whether a prompt ends inside a thought though nobody asked for one."""
         try:
-            return self.render([Message("user", "?")], {}, sys.maxsize).in_reasoning
+            return self.render([Message.of("user", "?")], {}, sys.maxsize).in_reasoning
         except InvalidRequest:
             return False
 

@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
-Turns = list[dict[str, Any]]
+from webapp.generation import Call, Message
+
+Turn = dict[str, Any]
+Turns = list[Turn]
 
 INSTRUCTIONS = ("system", "developer")
+
+
+def turn_of(message: Message, knows_developer: bool, wants_short_ids: bool) -> Turn:
+    """A message as templates read it. Calls and their results keep ids that are alike."""
+    role = "system" if message.role == "developer" and not knows_developer else message.role
+    turn: Turn = {"role": role, "content": message.text}
+    if message.name is not None:
+        turn["name"] = message.name
+    if message.call_id is not None:
+        turn["tool_call_id"] = _call_id(message.call_id, wants_short_ids)
+    if message.calls:
+        turn["tool_calls"] = [_made(call, wants_short_ids) for call in message.calls]
+    return turn
+
+
+def _made(call: Call, wants_short_ids: bool) -> dict[str, object]:
+    function = {"name": call.name, "arguments": _arguments(call.arguments)}
+    return {"id": _call_id(call.id, wants_short_ids), "type": "function", "function": function}
+
+
+def _arguments(text: str) -> object:
+    """Templates want arguments as an object. What is none stays text, and so does what no prompt can hold."""
+    try:
+        parsed = json.loads(text)
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return text
+    return parsed if isinstance(parsed, dict) else text
+
+
+def _call_id(given: str, wants_short_ids: bool) -> str:
+    """Mistral's templates refuse ids that are not nine letters and digits."""
+    if not wants_short_ids or (len(given) == 9 and given.isalnum()):
+        return given
+    return hashlib.sha256(given.encode()).hexdigest()[:9]
 
 
 def beginning(turns: Turns) -> str:
@@ -46,7 +86,7 @@ def gathered(turns: Turns) -> Turns:
     return told
 
 
-def _are_one(turn: dict[str, Any], following: dict[str, Any]) -> bool:
+def _are_one(turn: Turn, following: Turn) -> bool:
     """Results of tools stay apart, and calls with their own text."""
     both = (turn, following)
     instruct = all(each["role"] in INSTRUCTIONS for each in both)
