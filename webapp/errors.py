@@ -1,7 +1,7 @@
 """What can go wrong, as one tree. No HTTP in here: `api` and `pages` map these classes once each.
 
 HearthError
-├ InvalidRequest(param)
+├ InvalidRequest(param or place)
 │ ├ ContextLengthExceeded
 │ ├ InvalidFields
 │ └ UnsupportedParameter
@@ -29,6 +29,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+# Where in a request, in the words of `generation`, counted from 0: ("tools", 2, "parameters", "properties", "x").
+Place = tuple[str | int, ...]
+
 
 class HearthError(Exception):
     """Anything Hearth says to its user in place of an answer. `str(error)` is fit to be shown."""
@@ -37,11 +40,15 @@ class HearthError(Exception):
 
 
 class InvalidRequest(HearthError):
-    """The request cannot be served as written; `param` is the dotted path of the field at fault."""
+    """The request cannot be served as written; `param` is the dotted path of the field at fault in the client's words.
 
-    def __init__(self, message: str, param: str | None = None, code: str | None = None):
+    Whoever does not know those gives the `place` in Hearth's own, and the body that was parsed translates it.
+    """
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None, *, place: Place | None = None):
         super().__init__(message)
         self.param = param
+        self.place = place
         if code is not None:
             self.code = code
 
@@ -51,11 +58,11 @@ class ContextLengthExceeded(InvalidRequest):
 
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, context_length: int, param: str):
+    def __init__(self, prompt_tokens: int, context_length: int, place: Place):
         super().__init__(
             f"This model's maximum context length is {context_length} tokens, "
             f"but the prompt resulted in {prompt_tokens} tokens.",
-            param,
+            place=place,
         )
         self.prompt_tokens = prompt_tokens
         self.context_length = context_length

@@ -69,17 +69,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's.
-
-    `param` and, within it, `schema_name`: where the client described it, for errors.
-    """
+    """A function that the model may call. `parameters` is the JSON schema of its arguments, an object's."""
 
     name: str
     description: str | None = None
     parameters: Mapping[str, object] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
-    param: str = "tools"
-    schema_name: str = "parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +109,10 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What an answer must conform to: the text of a JSON schema, a regular expression or a Lark grammar.
-
-    `param` is where the client said so.
-    """
+    """What an answer must conform to: the text of a JSON schema, a regular expression or a Lark grammar."""
 
     kind: Literal["JSON schema", "regex", "grammar"]
     text: str
-    param: str
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much the model is to think before it answers. `param` is where the client said so."""
-
-    level: Level
-    param: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +120,28 @@ class GenerationRequest:
     """What a client asks for, checked and typed.
 
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
-    `sampling` holds only the fields of `SamplingParams` that the client set itself. `prompt_name` and `options_name`:
-    where the client wrote the prompt and the template's options, for errors. Without `options_name` options are
-    wishes: a template that does not know them goes without. `whole`: the id of the request that this is a part of, when
-    it is one of several answers. `owner`: the name of the key that asks, or None for whoever sits at this machine.
+    `prompt_index` counts the prompts of one client's request. `sampling` holds only the fields of `SamplingParams` that
+    the client set itself. `effort` is how much the model is to think before it answers. A template option that the
+    template does not know is refused where the request `insists_on_options`; otherwise it is a wish.
+    `whole`: the id of the request that this is a part of, when it is one of several answers. `owner`: the name of the
+    key that asks, or None for whoever sits at this machine.
+
+    Errors name a `Place`: ("model",), ("messages",), ("prompt", prompt_index), or a token of that as ("prompt",
+    prompt_index, token_index), ("tools",) or a part of one as ("tools", index, "parameters", …), ("tool_choice",),
+    ("grammar",), ("effort",), ("options", name) and ("logit_bias", token).
     """
 
     id: str
     model: str
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None
-    prompt_name: str = "prompt"
+    prompt_index: int = 0
     sampling: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
-    options_name: str | None = None
-    effort: Effort | None = None
+    insists_on_options: bool = False
+    effort: Level | None = None
     grammar: Grammar | None = None
     top_logprobs: int | None = None
     tools: tuple[Tool, ...] = ()
@@ -180,7 +168,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts, or token ids, to be made vectors. `owner` as in `GenerationRequest`."""
+    """Texts, or token ids, to be made vectors. `owner` as in `GenerationRequest`. Errors name ("texts", index)."""
 
     id: str
     model: str

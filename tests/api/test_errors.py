@@ -17,11 +17,11 @@ from webapp.api import is_json_path, register, to_response
 RAISED: list[tuple[errors.HearthError, int, str, str | None, str | None, dict[str, str]]] = [
     (errors.InvalidRequest("no", "a.b", "invalid_type"), 400, "invalid_request_error", "invalid_type", "a.b", {}),
     (
-        errors.ContextLengthExceeded(9, 5, "messages"),
+        errors.ContextLengthExceeded(9, 5, ("messages",)),
         400,
         "invalid_request_error",
         "context_length_exceeded",
-        "messages",
+        None,
         {},
     ),
     (errors.UnsupportedParameter("no", "n"), 400, "invalid_request_error", "unsupported_parameter", "n", {}),

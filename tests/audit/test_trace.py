@@ -75,7 +75,7 @@ def followed(*events: Event | HearthError) -> Trace:
         ((Text("a"), TimedOut("late")), "timeout", "timeout"),
         ((QueueFull("full"),), "refused", "queue_full"),
         ((OutOfMemory("large"),), "refused", "insufficient_memory"),
-        ((ContextLengthExceeded(9, 8, "prompt"),), "refused", "context_length_exceeded"),
+        ((ContextLengthExceeded(9, 8, ("prompt", 0)),), "refused", "context_length_exceeded"),
         ((ModelLoadFailed("broken"),), "error", "model_load_failed"),
         ((Text("a"), EngineFailed("broken")), "error", "internal_error"),
         ((Text("a"),), "error", "internal_error"),

@@ -154,6 +154,12 @@ def test_a_kept_response_is_shown_and_deleted(client: OpenAI, model: str) -> Non
     assert (refusal.value.code, refusal.value.param) == ("previous_response_not_found", "previous_response_id")
 
 
+def test_what_does_not_fit_is_named_as_it_was_asked(client: OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refusal:
+        ask(client, model, input="river " * 20_000)
+    assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "input")
+
+
 def test_what_is_not_to_be_stored_is_not(client: OpenAI, model: str) -> None:
     response = ask(client, model, store=False)
     assert response.store is False

@@ -54,7 +54,7 @@ def register(app: Flask) -> None:
     with `to_response(error)`.
     """
     api = Blueprint("api", __name__)
-    api.register_error_handler(HearthError, to_response)
+    api.register_error_handler(HearthError, _refuse)
     api.register_error_handler(HTTPException, to_response)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
@@ -62,6 +62,12 @@ def register(app: Flask) -> None:
     app.before_request(_note_start)
     app.before_request(record.begin)
     app.after_request(_add_headers)
+
+
+def _refuse(error: HearthError) -> Response:
+    if "record" in g:
+        record.record().translate(error)
+    return to_response(error)
 
 
 def _note_start() -> None:

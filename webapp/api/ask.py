@@ -50,7 +50,9 @@ def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
     raw = read_object()
     record().names(raw.get("model"))
     refuse_unsupported(raw, refused)
-    return validate(raw, schema)
+    body = validate(raw, schema)
+    record().path_of = body.path_of
+    return body
 
 
 def begin(*requests: GenerationRequest) -> tuple[Stream, Iterator[Event]]:

@@ -6,7 +6,7 @@ Both are made at its end, whatever became of it. The line never has content; the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from flask import Response, after_this_request, g, request
@@ -15,7 +15,7 @@ from webapp.api.current import on_disconnect, request_id
 from webapp.api.errors import status_of
 from webapp.audit.log import is_recorded
 from webapp.audit.trace import LOCAL, Trace
-from webapp.errors import HearthError
+from webapp.errors import HearthError, InvalidRequest, Place
 from webapp.gate import server, visitor, was_let_in
 from webapp.generation import Event, Finish
 from webapp.store.audit import Status
@@ -52,6 +52,7 @@ class RequestRecord:
     def __init__(self) -> None:
         self.trace = Trace(request_id(), UNKNOWN, request.path)
         self.generates = False
+        self.path_of: Callable[[Place], str] | None = None
         self._server = server()
         self._client_id = request.environ.get("hearth.client_request_id", "-")
         self._status = 500
@@ -81,10 +82,16 @@ class RequestRecord:
                     self._write()
                 yield event
         except HearthError as error:
+            self.translate(error)
             self._status = status_of(error)
             if self._responding:
                 self._write()
             raise
+
+    def translate(self, error: HearthError) -> None:
+        """Name what is at fault as the client's own body has it."""
+        if isinstance(error, InvalidRequest) and error.place is not None and self.path_of is not None:
+            error.param = self.path_of(error.place)
 
     def _note_leaving(self) -> None:
         self._left = True

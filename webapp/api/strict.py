@@ -7,6 +7,8 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from webapp.errors import Place
+
 UNSUPPORTED = "unsupported_parameter"
 
 
@@ -17,6 +19,15 @@ class Wire(BaseModel):
 
     # Accepted without effect, and named to the client as a whole.
     left_out: ClassVar[bool] = False
+
+    def path_of(self, place: Place) -> str:
+        """Where the client wrote what stands at a place of the request that was made of this body."""
+        return dotted(place)
+
+
+def dotted(steps: Place) -> str:
+    """("messages", 1, "content") as messages[1].content."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 def unsupported(message: str, **values: object) -> PydanticCustomError:

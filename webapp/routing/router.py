@@ -15,7 +15,7 @@ from webapp.engine.client.output import Answer, Splitter
 from webapp.engine.client.tool_calls import CallReader
 from webapp.engine.engine import Engine
 from webapp.engine.sequence import Prompt, Sequence
-from webapp.errors import ContextLengthExceeded, HearthError, InvalidRequest, ModelNotFound
+from webapp.errors import ContextLengthExceeded, HearthError, InvalidRequest, ModelNotFound, Place
 from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, SamplingParams
 from webapp.people.access import Visitor
 from webapp.providers.embeddings import EmbeddingWork
@@ -111,7 +111,7 @@ class Router:
             for stream in streams:
                 stream.close()
             raise
-        return side_by_side(streams, prompts=len({request.prompt_name for request in requests}))
+        return side_by_side(streams, prompts=len({request.prompt_index for request in requests}))
 
     def embed(self, request: EmbeddingRequest) -> Stream:
         """Submit texts to be made vectors; the stream gives an Embedding for each, in order. Raises as `generate`."""
@@ -124,7 +124,7 @@ class Router:
                 request_id=request.id,
                 owner=request.owner,
                 model=target.model,
-                prompt=_text_prompt(text, tokenizer, target.context_length, f"input[{index}]"),
+                prompt=_text_prompt(text, tokenizer, target.context_length, ("texts", index)),
                 sampling=SamplingParams(),
                 max_tokens=0,
                 eos_ids=tokenizer.eos_ids,
@@ -145,12 +145,12 @@ class Router:
 
     def tokenize(self, name: str, text: str, special: bool) -> tuple[int, ...]:
         """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""
-        return self._tokenizer(name).raw(text, sys.maxsize, param="input", special=special).tokens
+        return self._tokenizer(name).raw(text, sys.maxsize, place=("text",), special=special).tokens
 
     def detokenize(self, name: str, tokens: Seq[int]) -> str:
         """The text of tokens. Raises InvalidRequest for what is no token of the model."""
         tokenizer = self._tokenizer(name)
-        return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, param="tokens").tokens)
+        return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, place=("tokens",)).tokens)
 
     def cancel(self, request_id: str, by: Canceller, visitor: Visitor) -> bool:
         """End a request wherever it is, all its parts included, or one part by the part's own id.
@@ -168,13 +168,13 @@ class Router:
         return self._backend.tokenizer(self.resolve(name).model)
 
 
-def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_length: int, param: str) -> Prompt:
+def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_length: int, place: Place) -> Prompt:
     """A whole text fits: its last token is read, and none is written."""
-    prompt = tokenizer.raw(text, context_length + 1, param=param)
+    prompt = tokenizer.raw(text, context_length + 1, place=place)
     if not prompt.tokens:
-        raise InvalidRequest("The text is empty.", param)
+        raise InvalidRequest("The text is empty.", place=place)
     if len(prompt.tokens) > context_length:
-        raise ContextLengthExceeded(len(prompt.tokens), context_length, param)
+        raise ContextLengthExceeded(len(prompt.tokens), context_length, place)
     return prompt
 
 
@@ -182,13 +182,13 @@ def prompt_of(request: GenerationRequest, agreed: Terms, tokenizer: Tokenizer) -
     """The prompt as tokens: a raw one, or messages. Raises InvalidRequest and ContextLengthExceeded."""
     context_length = agreed.context_length
     if request.prompt is None:
-        param = "messages"
+        place: Place = ("messages",)
         prompt = tokenizer.render(agreed.messages, agreed.template_options, context_length, request.offered_tools)
     else:
-        param = request.prompt_name
-        prompt = tokenizer.raw(request.prompt, context_length, param=param)
+        place = ("prompt", request.prompt_index)
+        prompt = tokenizer.raw(request.prompt, context_length, place=place)
     if not prompt.tokens:
-        raise InvalidRequest("The prompt is empty.", param)
+        raise InvalidRequest("The prompt is empty.", place=place)
     if len(prompt.tokens) >= context_length:
-        raise ContextLengthExceeded(len(prompt.tokens), context_length, param)
+        raise ContextLengthExceeded(len(prompt.tokens), context_length, place)
     return prompt

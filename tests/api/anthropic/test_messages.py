@@ -164,13 +164,13 @@ def test_the_line_for_billing_is_no_part_of_the_prompt() -> None:
 def test_a_form_may_stand_in_its_older_place() -> None:
     form = {"type": "json_schema", "schema": {"type": "object"}}
     grammar = validate({**HELLO, "output_format": form}, MessagesBody).to_request("r").grammar
-    assert grammar == Grammar("JSON schema", '{"type": "object"}', "output_format.schema")
+    assert grammar == Grammar("JSON schema", '{"type": "object"}')
 
 
 def test_tools_become_what_the_engine_knows() -> None:
     choice = {"type": "auto", "disable_parallel_tool_use": True}
     request = validate({**HELLO, "tools": [TOOL], "tool_choice": choice}, MessagesBody).to_request("r")
-    assert request.tools == (Tool("f", None, {"type": "object"}, param="tools[0]", schema_name="input_schema"),)
+    assert request.tools == (Tool("f", None, {"type": "object"}),)
     assert (request.tool_choice, request.parallel_tool_calls, request.max_tokens) == (ToolChoice(), False, 9)
 
 

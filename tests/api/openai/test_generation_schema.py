@@ -9,7 +9,7 @@ import pytest
 
 from webapp.api.openai.generation_schema import ChatBody, CompletionBody, parse_object, validate
 from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import Call, Effort, GenerationRequest, Message, TextPart
+from webapp.generation import Call, GenerationRequest, Message, TextPart
 
 HELLO = {"role": "user", "content": "hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
@@ -25,7 +25,7 @@ def complete(**fields: Any) -> GenerationRequest:
 
 def test_the_smallest_chat_leaves_everything_unset() -> None:
     messages = (Message.of("user", "hello"),)
-    assert chat() == GenerationRequest(id="r1", model="m", messages=messages, options_name="chat_template_kwargs")
+    assert chat() == GenerationRequest(id="r1", model="m", messages=messages, insists_on_options=True)
 
 
 def test_every_sampling_field_arrives_and_only_those_given() -> None:
@@ -94,10 +94,10 @@ def test_prompts(prompt: object, wanted: object) -> None:
 def test_each_prompt_of_a_list_is_a_request() -> None:
     body = validate({"model": "m", "prompt": [[1, 2], [3]], "max_tokens": 9}, CompletionBody)
     first, second = body.to_requests("r1")
-    assert (first.id, first.prompt, first.prompt_name) == ("r1-0", (1, 2), "prompt[0]")
-    assert (second.id, second.prompt, second.prompt_name) == ("r1-1", (3,), "prompt[1]")
+    assert (first.id, first.prompt, first.prompt_index) == ("r1-0", (1, 2), 0)
+    assert (second.id, second.prompt, second.prompt_index) == ("r1-1", (3,), 1)
     (alone,) = validate({"model": "m", "prompt": ["a"]}, CompletionBody).to_requests("r1")
-    assert (alone.id, alone.prompt, alone.prompt_name) == ("r1", "a", "prompt")
+    assert (alone.id, alone.prompt, alone.prompt_index) == ("r1", "a", 0)
 
 
 def test_parts_know_their_whole() -> None:
@@ -113,7 +113,7 @@ def test_parts_know_their_whole() -> None:
 def test_what_the_template_is_told_arrives_as_it_is() -> None:
     told = {"enable_thinking": False, "documents": [{"title": "a"}], "date_string": "today"}
     assert chat(chat_template_kwargs=told | {"x": None}).template_options == told
-    assert chat(reasoning_effort="low").effort == Effort("low", "reasoning_effort")
+    assert chat(reasoning_effort="low").effort == "low"
 
 
 def message_with(**fields: Any) -> dict[str, Any]:

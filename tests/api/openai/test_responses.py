@@ -15,7 +15,7 @@ from webapp.api.openai.responses_schema import ResponseBody
 from webapp.api.openai.responses_wire import ResponseWire
 from webapp.api.unsupported import ignored_names
 from webapp.errors import EngineFailed, InvalidRequest
-from webapp.generation import Call, Effort, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
+from webapp.generation import Call, Event, Finish, Message, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 
 ASKED: dict[str, Any] = {"model": "m", "input": "hello"}
 CLOCK = {"type": "function", "name": "clock"}
@@ -120,7 +120,7 @@ def test_a_namespace_s_functions_have_both_names() -> None:
     call = {"type": "function_call", "call_id": "c", "namespace": "mcp__home__", "name": "clock", "arguments": "{}"}
     body = validate({**ASKED, "input": [call], "tools": tools}, ResponseBody)
     request = body.to_request("r")
-    assert [(tool.name, tool.param) for tool in request.tools] == [
+    assert [(tool.name, body.path_of(("tools", index))) for index, tool in enumerate(request.tools)] == [
         ("clock", "tools[0]"),
         ("mcp__home__clock", "tools[2].tools[0]"),
     ]
@@ -131,7 +131,7 @@ def test_a_namespace_s_functions_have_both_names() -> None:
 
 def test_effort_arrives_under_its_own_name() -> None:
     request = validate({**ASKED, "reasoning": {"effort": "low"}}, ResponseBody).to_request("r")
-    assert request.effort == Effort("low", "reasoning.effort")
+    assert request.effort == "low"
     assert validate({**ASKED, "reasoning": {"effort": None}}, ResponseBody).to_request("r").effort is None
 
 

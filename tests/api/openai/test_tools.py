@@ -46,8 +46,8 @@ def function(**fields: Any) -> dict[str, Any]:
 
 def test_tools_arrive_typed() -> None:
     request = chat(tools=[WEATHER, {"type": "function", "function": {"name": "now", "strict": False}}])
-    weather = Tool("get_weather", "Weather in a city", SCHEMA, param="tools[0].function")
-    assert request.tools == (weather, Tool("now", param="tools[1].function"))
+    weather = Tool("get_weather", "Weather in a city", SCHEMA)
+    assert request.tools == (weather, Tool("now"))
     assert request.tools[1].parameters == {"type": "object", "properties": {}}
     assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice("auto"), True)
     assert request.offered_tools == request.tools

@@ -21,8 +21,8 @@ from webapp.api.openai.generation_schema import (
     shape_of,
 )
 from webapp.api.openai.tools_schema import MAX_TOOLS, FunctionName, Parameters, check
-from webapp.api.strict import Wire, unsupported
-from webapp.errors import InvalidRequest
+from webapp.api.strict import Wire, dotted, unsupported
+from webapp.errors import InvalidRequest, Place
 from webapp.generation import Call, ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
 
 # Claude Code says with it what is to be billed; it differs between conversations and would part their prompts.
@@ -106,7 +106,7 @@ Blocks = Annotated[list[AnyBlock], Field(fail_fast=True), Tag("<list>")]
 Said = Annotated[Annotated[str, Tag("<text>")] | Blocks, Discriminator(shape_of)]
 
 
-class Turn(Wire):
+class TurnBody(Wire):
     role: Literal["user", "assistant", "system"]
     content: Said
 
@@ -176,11 +176,11 @@ class ToolOffer(Block):
     strict: bool | None = None
     eager_input_streaming: bool | None = None
 
-    def to_tool(self, param: str) -> Tool:
-        return Tool(self.name, self.description, self.input_schema, bool(self.strict), param, "input_schema")
+    def to_tool(self) -> Tool:
+        return Tool(self.name, self.description, self.input_schema, bool(self.strict))
 
 
-class Choice(Wire):
+class ChoiceAsked(Wire):
     type: Literal["auto", "any", "tool", "none"]
     name: FunctionName | None = None
     disable_parallel_tool_use: bool | None = None
@@ -195,12 +195,12 @@ class CountBody(Wire):
     """Whatever the prompt is made of."""
 
     model: Annotated[str, Field(min_length=1, max_length=512)]
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    messages: Annotated[list[TurnBody], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     system: SaidText | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     tools: Annotated[list[ToolOffer], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
-    tool_choice: Choice | None = None
+    tool_choice: ChoiceAsked | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
         tools, choice = self._offered
@@ -214,11 +214,20 @@ class CountBody(Wire):
             parallel_tool_calls=not (self.tool_choice and self.tool_choice.disable_parallel_tool_use),
         )
 
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("messages", *_):
+                return "messages"
+            case ("tools", int(index), "parameters", *inside):
+                return dotted(("tools", index, "input_schema", *inside))
+            case _:
+                return super().path_of(place)
+
     @property
     def _offered(self) -> tuple[tuple[Tool, ...], ToolChoice]:
-        tools = tuple(offer.to_tool(f"tools[{index}]") for index, offer in enumerate(self.tools or ()))
+        tools = tuple(offer.to_tool() for offer in self.tools or ())
         choice = self.tool_choice.to_choice() if self.tool_choice else ToolChoice()
-        check(tools, choice, "")
+        check(tools, choice, self.path_of)
         return tools, choice
 
     @property
@@ -258,10 +267,19 @@ class MessagesBody(CountBody):
     @property
     def grammar(self) -> Grammar | None:
         """`output_format` is the older place of the same."""
-        chosen, param = self.output_format, "output_format"
-        if self.output_config and self.output_config.format:
-            chosen, param = self.output_config.format, "output_config.format"
-        return Grammar("JSON schema", json.dumps(chosen.schema_), f"{param}.schema") if chosen else None
+        chosen = self._format or self.output_format
+        return Grammar("JSON schema", json.dumps(chosen.schema_)) if chosen else None
+
+    @property
+    def _format(self) -> OutputFormat | None:
+        return self.output_config.format if self.output_config else None
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("grammar",):
+                return "output_config.format.schema" if self._format else "output_format.schema"
+            case _:
+                return super().path_of(place)
 
     @property
     def shows_thinking(self) -> bool:

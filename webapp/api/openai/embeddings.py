@@ -14,8 +14,8 @@ from webapp.api.ask import json_response, read, tell_ignored
 from webapp.api.current import on_disconnect, request_id
 from webapp.api.openai.generation_schema import PromptText, TokenIds, shape_of_texts
 from webapp.api.record import record
-from webapp.api.strict import Wire
-from webapp.errors import Cancelled, InvalidRequest
+from webapp.api.strict import Wire, dotted
+from webapp.errors import Cancelled, InvalidRequest, Place
 from webapp.gate import server, visitor
 from webapp.generation import Embedding, EmbeddingRequest
 
@@ -45,6 +45,13 @@ class EmbeddingBody(Wire):
         if isinstance(self.input[0], int):
             return (tuple(self.input),)
         return tuple(text if isinstance(text, str) else tuple(text) for text in self.input)
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("texts", *inside):
+                return dotted(("input", *inside))
+            case _:
+                return super().path_of(place)
 
 
 @routes.post("/embeddings")

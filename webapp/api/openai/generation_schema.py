@@ -5,7 +5,6 @@ Field types, limits and dotted error paths come from these models. Knows no Flas
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,10 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from webapp.api.openai.template_schema import OPTIONS, TemplateBody
+from webapp.api.openai.format_schema import ResponseFormat, TextFormat
+from webapp.api.openai.template_schema import TemplateBody
 from webapp.api.openai.tools_schema import ChoiceBody, ToolBodies, to_tools
-from webapp.api.strict import UNSUPPORTED, Wire, unsupported
-from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.api.strict import UNSUPPORTED, Wire, dotted, unsupported
+from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import Call, GenerationRequest, Grammar, Message, Part, Role, SamplingParams, TextPart
 
 MAX_DEPTH = 64
@@ -26,7 +26,6 @@ MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
 MAX_CHOICES = 16
-MAX_GRAMMAR_CHARS = 100_000
 # pydantic repeats what it was given.
 LONGEST_REASON = 500
 MAX_OUTPUT_TOKENS = 2**31 - 1
@@ -74,7 +73,6 @@ Prompts = Annotated[
 TokenRows = Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<rows>")]
 Prompt = Annotated[PromptText | TokenIds | Prompts | TokenRows, Discriminator(shape_of_texts)]
 TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
-GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -121,72 +119,6 @@ class ChatMessage(Wire):
 class StreamOptions(Wire):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
-
-
-class JsonSchema(Wire):
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
-    description: str | None = None
-    strict: bool | None = None
-
-
-class TextFormat(Wire):
-    type: Literal["text"]
-
-
-class JsonObjectFormat(Wire):
-    type: Literal["json_object"]
-
-    def grammar(self) -> Grammar:
-        return Grammar("JSON schema", '{"type": "object"}', "response_format")
-
-
-class JsonSchemaFormat(Wire):
-    type: Literal["json_schema"]
-    json_schema: JsonSchema
-
-    def grammar(self) -> Grammar:
-        return Grammar("JSON schema", json.dumps(self.json_schema.schema_), "response_format.json_schema.schema")
-
-
-class RegexFormat(Wire):
-    """An extension: the whole answer matches."""
-
-    type: Literal["regex"]
-    regex: GrammarText
-
-    def grammar(self) -> Grammar:
-        return Grammar("regex", self.regex, "response_format.regex")
-
-
-class GrammarFormat(Wire):
-    """An extension: a Lark grammar in llguidance's dialect."""
-
-    type: Literal["grammar"]
-    grammar_: Annotated[GrammarText, Field(alias="grammar")]
-
-    def grammar(self) -> Grammar:
-        return Grammar("grammar", self.grammar_, "response_format.grammar")
-
-
-def by_type(*kinds: str) -> Discriminator:
-    """Tells objects apart by their `type`; what has none is taken for the first, which says what it misses."""
-
-    def tag_of(value: object) -> str:
-        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-        return f"<{kind}>" if isinstance(kind, str) else f"<{kinds[0]}>"
-
-    return Discriminator(tag_of, "unknown_kind", f"'type' should be one of {', '.join(kinds)}")
-
-
-ResponseFormat = Annotated[
-    Annotated[TextFormat, Tag("<text>")]
-    | Annotated[JsonObjectFormat, Tag("<json_object>")]
-    | Annotated[JsonSchemaFormat, Tag("<json_schema>")]
-    | Annotated[RegexFormat, Tag("<regex>")]
-    | Annotated[GrammarFormat, Tag("<grammar>")],
-    by_type("text", "json_object", "json_schema", "regex", "grammar"),
-]
 
 
 class GenerationBody(Wire):
@@ -262,6 +194,15 @@ class GenerationBody(Wire):
         chosen = self.response_format
         return None if chosen is None or isinstance(chosen, TextFormat) else chosen.grammar()
 
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("grammar",) if self.response_format and not isinstance(self.response_format, TextFormat):
+                return dotted(("response_format", *self.response_format.inside))
+            case ("logit_bias", token):
+                return f"logit_bias.{token}"
+            case _:
+                return super().path_of(place)
+
 
 def _seeded(sampling: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     return {**sampling, "seed": sampling["seed"] + index} if "seed" in sampling else sampling
@@ -277,7 +218,7 @@ class ChatBody(GenerationBody, TemplateBody):
     parallel_tool_calls: bool | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
-        tools, choice = to_tools(self.tools, self.tool_choice)
+        tools, choice = to_tools(self.tools, self.tool_choice, self.path_of)
         return GenerationRequest(
             id=request_id,
             model=self.model,
@@ -286,14 +227,23 @@ class ChatBody(GenerationBody, TemplateBody):
             max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
             stop=self.stop_strings,
             template_options=self.template_options,
-            options_name=OPTIONS,
-            effort=self.effort,
+            insists_on_options=True,
+            effort=self.reasoning_effort,
             grammar=self.grammar,
             top_logprobs=self._top_logprobs(),
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
         )
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("tools", int(index), *inside):
+                return dotted(("tools", index, "function", *inside))
+            case ("tool_choice", str(name)):
+                return f"tool_choice.function.{name}"
+            case _:
+                return super().path_of(place)
 
     def _top_logprobs(self) -> int | None:
         if self.top_logprobs and not self.logprobs:
@@ -315,12 +265,17 @@ class CompletionBody(GenerationBody):
         if len(prompts) == 1:
             return self._times_n((request,))
         named = (
-            replace(
-                request, id=f"{request_id}-{index}", whole=request_id, prompt=prompt, prompt_name=f"prompt[{index}]"
-            )
+            replace(request, id=f"{request_id}-{index}", whole=request_id, prompt=prompt, prompt_index=index)
             for index, prompt in enumerate(prompts)
         )
         return self._times_n(tuple(named))
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("prompt", int(), *inside) if len(self._prompts) == 1:
+                return dotted(("prompt", *inside))
+            case _:
+                return super().path_of(place)
 
     @property
     def _prompts(self) -> tuple[str | tuple[int, ...], ...]:
@@ -387,13 +342,11 @@ def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
 
 def _dotted(location: tuple[int | str, ...]) -> str:
     """("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
-    path = ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not step.startswith("<") and step != "[key]":
-            path += f".{step[:64]}" if path else step
-    return path
+    return dotted(tuple(step if isinstance(step, int) else step[:64] for step in location if _is_written(step)))
+
+
+def _is_written(step: int | str) -> bool:
+    return isinstance(step, int) or not (step.startswith("<") or step == "[key]")
 
 
 def missing(param: str) -> InvalidRequest:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 
-from webapp.api.openai.generation_schema import MAX_MESSAGES, TextFormat, TokenLimit, by_type, shape_of
-from webapp.api.openai.responses_tools_schema import AnyTools, Callee, Choice, callees, joined_name, to_tools
-from webapp.api.strict import Wire, unsupported
-from webapp.errors import InvalidRequest
-from webapp.generation import Call, Effort, GenerationRequest, Grammar, Level, Message, Part, TextPart
+from webapp.api.openai.format_schema import TextFormat, by_type
+from webapp.api.openai.generation_schema import MAX_MESSAGES, TokenLimit, shape_of
+from webapp.api.openai.responses_tools_schema import AnyTools, Callee, Choice, callees, joined_name, paths_of, to_tools
+from webapp.api.strict import Wire, dotted, unsupported
+from webapp.errors import InvalidRequest, Place
+from webapp.generation import Call, GenerationRequest, Grammar, Level, Message, Part, TextPart
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text"})
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning", "item_reference"})
@@ -143,13 +144,13 @@ class TextOptions(Wire):
     def grammar(self) -> Grammar | None:
         match self.format:
             case SchemaFormat():
-                return Grammar("JSON schema", json.dumps(self.format.schema_), "text.format.schema")
+                return Grammar("JSON schema", json.dumps(self.format.schema_))
             case ObjectFormat():
-                return Grammar("JSON schema", '{"type": "object"}', "text.format")
+                return Grammar("JSON schema", '{"type": "object"}')
         return None
 
 
-class Reasoning(Wire):
+class ReasoningOptions(Wire):
     effort: Level | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
@@ -165,7 +166,7 @@ class ResponseBody(Wire):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stream: bool | None = None
     text: TextOptions | None = None
-    reasoning: Reasoning | None = None
+    reasoning: ReasoningOptions | None = None
     tools: AnyTools | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
@@ -174,20 +175,33 @@ class ResponseBody(Wire):
     def to_request(self, request_id: str, earlier: Sequence[Item] = ()) -> GenerationRequest:
         """`earlier` is the conversation that it goes on from, without what it was told to be."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
-        level = self.reasoning and self.reasoning.effort
-        tools, choice = to_tools(self.tools or (), self.tool_choice or "auto")
+        tools, choice = to_tools(self.tools or (), self.tool_choice or "auto", self.path_of)
         return GenerationRequest(
             id=request_id,
             model=self.model,
             messages=self._messages(earlier),
             sampling={name: value for name, value in chosen.items() if value is not None},
             max_tokens=self.max_output_tokens,
-            effort=Effort(level, "reasoning.effort") if level else None,
+            effort=self.reasoning.effort if self.reasoning else None,
             grammar=self.text.grammar if self.text else None,
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
         )
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("messages", *_):
+                return "input"
+            case ("effort",):
+                return "reasoning.effort"
+            case ("grammar",):
+                has_schema = self.text is not None and isinstance(self.text.format, SchemaFormat)
+                return "text.format.schema" if has_schema else "text.format"
+            case ("tools", int(index), *inside):
+                return dotted((*paths_of(self.tools or ())[index], *inside))
+            case _:
+                return super().path_of(place)
 
     @property
     def callees(self) -> Mapping[str, Callee]:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from webapp.api.openai.tools_schema import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, check
+from webapp.api.openai.tools_schema import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, PathOf, check
 from webapp.api.strict import Wire
-from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import Tool, ToolChoice
 
 # Codex offers these unasked, whoever serves it.
@@ -33,10 +33,10 @@ class FunctionTool(Wire):
     parameters: Parameters | None = None
     strict: bool | None = None
 
-    def to_tool(self, param: str, namespace: str | None = None) -> Tool:
+    def to_tool(self, namespace: str | None = None) -> Tool:
         given: dict[str, Any] = {} if self.parameters is None else {"parameters": self.parameters}
         name = joined_name(namespace, self.name)
-        return Tool(name, self.description, strict=bool(self.strict), param=param, **given)
+        return Tool(name, self.description, strict=bool(self.strict), **given)
 
 
 class Namespace(Wire):
@@ -82,15 +82,17 @@ def _shape_of_choice(value: object) -> str:
 Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
 
 
-def to_tools(offered: Sequence[AnyTool], asked: ChoiceMode | NamedFunction) -> tuple[tuple[Tool, ...], ToolChoice]:
+def to_tools(
+    offered: Sequence[AnyTool], asked: ChoiceMode | NamedFunction, path_of: PathOf
+) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
-    tools = tuple(function.to_tool(param, namespace) for param, namespace, function in _functions(offered))
+    tools = tuple(function.to_tool(namespace) for _, namespace, function in _functions(offered))
     if len(tools) > MAX_TOOLS:
         raise InvalidRequest(f"More than {MAX_TOOLS} functions are offered.", "tools", "invalid_value")
     if offered and not tools:
         raise UnsupportedParameter(f"Tools of type '{offered[0].type}' are not supported.", "tools[0].type")
     choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
-    check(tools, choice, "")
+    check(tools, choice, path_of)
     return tools, choice
 
 
@@ -103,16 +105,21 @@ def callees(offered: Sequence[AnyTool]) -> Mapping[str, Callee]:
     }
 
 
+def paths_of(offered: Sequence[AnyTool]) -> list[Place]:
+    """Where the client wrote each function."""
+    return [path for path, _, _ in _functions(offered)]
+
+
 def joined_name(namespace: str | None, name: str) -> str:
     return name if namespace is None else f"{namespace.rstrip('_')}__{name}"
 
 
-def _functions(offered: Sequence[AnyTool]) -> Iterator[tuple[str, str | None, FunctionTool]]:
+def _functions(offered: Sequence[AnyTool]) -> Iterator[tuple[Place, str | None, FunctionTool]]:
     """Each with where the client wrote it, and with its namespace."""
     for index, tool in enumerate(offered):
         match tool:
             case FunctionTool():
-                yield f"tools[{index}]", None, tool
+                yield ("tools", index), None, tool
             case Namespace():
-                for place, function in enumerate(tool.tools):
-                    yield f"tools[{index}].tools[{place}]", tool.name, function
+                for inner, function in enumerate(tool.tools):
+                    yield ("tools", index, "tools", inner), tool.name, function

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from webapp.api.strict import Wire
-from webapp.errors import InvalidRequest
-from webapp.generation import Effort, Level
+from webapp.api.strict import Wire, dotted
+from webapp.errors import InvalidRequest, Place
+from webapp.generation import Level
 
 OPTIONS = "chat_template_kwargs"
 MAX_OPTIONS = 32
@@ -34,6 +34,11 @@ class TemplateBody(Wire):
             raise InvalidRequest(message, OPTIONS, "invalid_value")
         return given
 
-    @property
-    def effort(self) -> Effort | None:
-        return None if self.reasoning_effort is None else Effort(self.reasoning_effort, "reasoning_effort")
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("effort",):
+                return "reasoning_effort"
+            case ("options", *inside):
+                return dotted((OPTIONS, *inside))
+            case _:
+                return super().path_of(place)

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from webapp.api.openai.generation_schema import MAX_MESSAGES, ChatMessage, TokenId
-from webapp.api.openai.template_schema import OPTIONS, TemplateBody
-from webapp.api.strict import Wire
-from webapp.errors import InvalidRequest
+from webapp.api.openai.template_schema import TemplateBody
+from webapp.api.strict import Wire, dotted
+from webapp.errors import InvalidRequest, Place
 from webapp.generation import GenerationRequest
 
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
@@ -35,9 +35,16 @@ class TokenizeBody(TemplateBody):
             model=self.model,
             messages=tuple(said.to_message(f"messages[{index}]") for index, said in enumerate(self.messages or ())),
             template_options=self.template_options,
-            options_name=OPTIONS,
-            effort=self.effort,
+            insists_on_options=True,
+            effort=self.reasoning_effort,
         )
+
+    def path_of(self, place: Place) -> str:
+        match place:
+            case ("text", *inside):
+                return dotted(("input", *inside))
+            case _:
+                return super().path_of(place)
 
 
 class DetokenizeBody(Wire):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from webapp.api.strict import Wire, unsupported
-from webapp.errors import InvalidRequest
+from webapp.errors import InvalidRequest, Place
 from webapp.generation import Tool, ToolChoice
 
+PathOf = Callable[[Place], str]
 # OpenAI allows 128 and Anthropic names no number; Claude Code offers those of all its MCP servers at once.
 MAX_TOOLS = 512
 # Types that OpenAI defines; clients run some of them, but the models know those by heart only.
@@ -73,21 +74,19 @@ class ToolBody(Wire):
     type: FunctionType
     function: Function
 
-    def to_tool(self, param: str) -> Tool:
+    def to_tool(self) -> Tool:
         function = self.function
         given: dict[str, Any] = {} if function.parameters is None else {"parameters": function.parameters}
-        return Tool(
-            function.name, function.description, strict=bool(function.strict), param=f"{param}.function", **given
-        )
+        return Tool(function.name, function.description, strict=bool(function.strict), **given)
 
 
-class NamedFunction(Wire):
+class ChosenFunction(Wire):
     name: FunctionName
 
 
 class NamedChoice(Wire):
     type: FunctionType
-    function: NamedFunction
+    function: ChosenFunction
 
 
 ToolBodies = Annotated[list[ToolBody], Field(max_length=MAX_TOOLS, fail_fast=True)]
@@ -95,24 +94,28 @@ ChoiceMode = Annotated[Literal["auto", "none", "required"], Tag("<text>")]
 ChoiceBody = Annotated[ChoiceMode | Annotated[NamedChoice, Tag("<object>")], Discriminator(_shape)]
 
 
-def to_tools(bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None) -> tuple[tuple[Tool, ...], ToolChoice]:
+def to_tools(
+    bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None, path_of: PathOf
+) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
-    tools = tuple(body.to_tool(f"tools[{index}]") for index, body in enumerate(bodies or ()))
+    tools = tuple(body.to_tool() for body in bodies or ())
     if isinstance(choice, NamedChoice):
         chosen = ToolChoice("required", choice.function.name)
     else:
         chosen = ToolChoice(choice or "auto")
-    check(tools, chosen, "function.")
+    check(tools, chosen, path_of)
     return tools, chosen
 
 
-def check(tools: tuple[Tool, ...], choice: ToolChoice, inside: str) -> None:
-    """Whether tools and choice fit together. `inside` is where in its choice the client wrote the name."""
+def check(tools: tuple[Tool, ...], choice: ToolChoice, path_of: PathOf) -> None:
+    """Raises InvalidRequest for tools and a choice that do not fit together; `path_of` is their body's."""
     names = [tool.name for tool in tools]
     for index, tool in enumerate(tools):
         if tool.name in names[:index]:
-            raise InvalidRequest(f"Two tools are named '{tool.name}'.", f"{tool.param}.name", "invalid_value")
+            param = path_of(("tools", index, "name"))
+            raise InvalidRequest(f"Two tools are named '{tool.name}'.", param, "invalid_value")
     if choice.name is not None and choice.name not in names:
-        raise InvalidRequest(f"No tool is named '{choice.name}'.", f"tool_choice.{inside}name", "invalid_value")
+        param = path_of(("tool_choice", "name"))
+        raise InvalidRequest(f"No tool is named '{choice.name}'.", param, "invalid_value")
     if choice.mode == "required" and not tools:
         raise InvalidRequest("A call can only be required of tools that are given.", "tool_choice", "invalid_value")

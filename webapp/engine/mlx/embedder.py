@@ -64,7 +64,7 @@ class Embedder:
     def add(self, sequence: Sequence) -> None:
         """Raises UnsupportedParameter for an architecture whose hidden states cannot be reached."""
         if self._trunk is None:
-            raise UnsupportedParameter("This model's architecture gives no embeddings.", "model")
+            raise UnsupportedParameter("This model's architecture gives no embeddings.", place=("model",))
         self._waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:

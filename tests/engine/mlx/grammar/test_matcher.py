@@ -72,7 +72,7 @@ def asking(grammar: Grammar) -> GenerationRequest:
 
 
 def json_grammar(schema: object) -> Grammar:
-    return Grammar("JSON schema", json.dumps(schema), "response_format")
+    return Grammar("JSON schema", json.dumps(schema))
 
 
 @pytest.mark.parametrize("name", [QWEN, LLAMA])
@@ -110,8 +110,8 @@ def answer_some(runner: MlxRunner, *sequences: Sequence) -> dict[str, list[int]]
 @pytest.mark.parametrize(
     ("grammar", "pattern"),
     [
-        (Grammar("regex", "(red|green) [0-9]{3}", "x"), r"(red|green) \d{3}"),
-        (Grammar("grammar", 'start: "yes" | "no"', "x"), "yes|no"),
+        (Grammar("regex", "(red|green) [0-9]{3}"), r"(red|green) \d{3}"),
+        (Grammar("grammar", 'start: "yes" | "no"'), "yes|no"),
         (json_grammar({"const": {"a": 1}}), r'\{\s*"a"\s*:\s*1\s*\}'),
     ],
 )
@@ -140,8 +140,8 @@ def test_a_seeded_answer_is_the_same_alone_and_in_company(load: Load, installed:
         (json_grammar({"type": "string", "format": "postcode"}), UnsupportedParameter, "postcode"),
         (json_grammar({"type": "nonsense"}), InvalidRequest, "nonsense"),
         (json_grammar({"$ref": "http://elsewhere.example/x"}), InvalidRequest, "elsewhere"),
-        (Grammar("regex", "[a-z", "x"), InvalidRequest, "regex"),
-        (Grammar("grammar", "start: nothing", "x"), InvalidRequest, "nothing"),
+        (Grammar("regex", "[a-z"), InvalidRequest, "regex"),
+        (Grammar("grammar", "start: nothing"), InvalidRequest, "nothing"),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_by_name(
@@ -149,7 +149,7 @@ def test_what_cannot_be_enforced_is_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=words) as refused:
         backend.tokenizer(installed(QWEN)).constraint(asking(grammar), Prompt((5,)), {})
-    assert refused.value.param == grammar.param
+    assert refused.value.place == ("grammar",)
 
 
 def bits(constraint: Matched, vocabulary: int) -> set[int]:
@@ -163,7 +163,7 @@ def test_a_record_as_zod_describes_it_is_enforced(backend: Backend, installed: I
     schema = {"type": "object", "properties": {"propertyNames": {"type": "string"}, "all": {"anyOf": [names]}}}
     tokenizer = backend.tokenizer(installed(QWEN))
     for text, fits in (('{"propertyNames": "a", "all": {"a": 1', True), ('{"propertyNames": 1', False)):
-        constraint = tokenizer.constraint(asking(Grammar("JSON schema", json.dumps(schema), "f")), Prompt((5,)), {})
+        constraint = tokenizer.constraint(asking(Grammar("JSON schema", json.dumps(schema))), Prompt((5,)), {})
         assert isinstance(constraint, Matched)
         for token in tokenizer.encode(text):
             constraint.consume(token)
@@ -174,7 +174,7 @@ def test_a_thought_comes_first_when_it_is_asked_for(backend: Backend, installed:
     tokenizer = backend.tokenizer(installed(QWEN))
     [start], [end] = tokenizer.encode("<think>"), tokenizer.encode("</think>")
     [yes] = tokenizer.encode("y")
-    grammar = Grammar("regex", "y", "x")
+    grammar = Grammar("regex", "y")
     bound = tokenizer.constraint(asking(grammar), Prompt((5,)), {})
     free = tokenizer.constraint(asking(grammar), Prompt((5,)), {"enable_thinking": True})
     assert bound and free
@@ -208,7 +208,7 @@ def test_a_broken_constraint_takes_its_own_sequence_out_and_no_other(
 ) -> None:
     tokenizer, model, runner = backend.tokenizer(installed(QWEN)), installed(QWEN), load(QWEN)
     alone = answer(load(QWEN), sequence(model, (9, 10, 11)))[0]
-    bound = constrained(tokenizer, model, Grammar("regex", "[a-z]*", "x"), seed=1, max_tokens=30)
+    bound = constrained(tokenizer, model, Grammar("regex", "[a-z]*"), seed=1, max_tokens=30)
     neighbour = sequence(model, (9, 10, 11))
     runner.admit(bound)
     runner.admit(neighbour)

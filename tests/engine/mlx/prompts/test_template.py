@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.engine.mlx.conftest import Templated
-from webapp.errors import InvalidRequest, UnsupportedParameter
-from webapp.generation import Effort, GenerationRequest, Level, Message
+from webapp.errors import InvalidRequest, Place, UnsupportedParameter
+from webapp.generation import GenerationRequest, Level, Message
 
 SAID = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}"
 OPENED = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -19,9 +19,8 @@ LEVELS += "Reasoning: {{ reasoning_effort }} {{ bos_token }}{{ strftime_now('%d'
 BRANCHES = "{% for m in messages %}{% if m %}{% set a = m %}{% endif %}{% for x in m %}{{ a }}{% endfor %}{% endfor %}"
 
 
-def asking(level: Level | None = None, param: str | None = "chat_template_kwargs", **options: Any) -> GenerationRequest:
-    effort = Effort(level, "reasoning_effort") if level else None
-    return GenerationRequest("r", "m", template_options=options, options_name=param, effort=effort)
+def asking(level: Level | None = None, insists: bool = True, **options: Any) -> GenerationRequest:
+    return GenerationRequest("r", "m", template_options=options, insists_on_options=insists, effort=level)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ def test_names_are_those_that_a_template_reads_of_others(templated: Templated, t
         # what happens anyway, and what nobody insists on
         (SAID, asking("none", enable_thinking=False), {}),
         (SAID + ALWAYS, asking("high", enable_thinking=True), {}),
-        (SAID, asking(param=None, enable_thinking=True, budget=1), {}),
+        (SAID, asking(insists=False, enable_thinking=True, budget=1), {}),
     ],
 )
 def test_a_request_is_put_in_the_templates_words(
@@ -65,23 +64,23 @@ def test_a_request_is_put_in_the_templates_words(
 
 
 @pytest.mark.parametrize(
-    "template, asked, param",
+    "template, asked, place",
     [
-        (SAID, asking("low"), "reasoning_effort"),
-        (SAID, asking(enable_thinking=True), "chat_template_kwargs.enable_thinking"),
-        (SAID + ALWAYS, asking("none"), "reasoning_effort"),
-        (SAID + ALWAYS, asking(enable_thinking=False), "chat_template_kwargs.enable_thinking"),
-        ("{{ budget }}", asking(buget=1), "chat_template_kwargs.buget"),
-        (SAID, asking(messages=[]), "chat_template_kwargs.messages"),
-        ("{{ bos_token }}", asking(bos_token="x"), "chat_template_kwargs.bos_token"),
+        (SAID, asking("low"), ("effort",)),
+        (SAID, asking(enable_thinking=True), ("options", "enable_thinking")),
+        (SAID + ALWAYS, asking("none"), ("effort",)),
+        (SAID + ALWAYS, asking(enable_thinking=False), ("options", "enable_thinking")),
+        ("{{ budget }}", asking(buget=1), ("options", "buget")),
+        (SAID, asking(messages=[]), ("options", "messages")),
+        ("{{ bos_token }}", asking(bos_token="x"), ("options", "bos_token")),
     ],
 )
 def test_what_a_template_does_not_know_is_refused_by_name(
-    templated: Templated, template: str, asked: GenerationRequest, param: str
+    templated: Templated, template: str, asked: GenerationRequest, place: Place
 ) -> None:
     with pytest.raises(UnsupportedParameter, match="it reads budget" if "budget" in template else None) as refusal:
         templated(template).options.chosen(asked)
-    assert refusal.value.param == param
+    assert refusal.value.place == place
 
 
 @pytest.mark.parametrize(

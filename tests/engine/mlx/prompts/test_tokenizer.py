@@ -90,7 +90,7 @@ def test_a_template_that_refuses_is_the_requests_fault(templated: Templated) -> 
     strict = templated("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate") as refused:
         strict.render([Message.of("user", "x")], {}, 4096)
-    assert refused.value.param == "messages"
+    assert refused.value.place == ("messages",)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_tools_stand_in_the_prompt_as_the_template_wants_them(tokenizer: Tokeniz
 def test_a_model_that_cannot_call_says_so(templated: Templated, template: str, words: str) -> None:
     with pytest.raises(UnsupportedParameter, match=words) as refused:
         templated(template).render([Message.of("user", "x")], {}, 4096, [WEATHER])
-    assert refused.value.param == "tools"
+    assert refused.value.place == ("tools",)
 
 
 def test_a_result_knows_the_name_of_its_function(templated: Templated) -> None:
@@ -195,7 +195,7 @@ def test_a_raw_prompt_must_be_of_this_vocabulary(tokenizer: Tokenizer) -> None:
     assert tokenizer.raw([1, 2, 3], 4096).tokens == (1, 2, 3)
     with pytest.raises(InvalidRequest) as refused:
         tokenizer.raw([1, tokenizer.vocabulary_size], 4096)
-    assert refused.value.param == "prompt[1]"
+    assert refused.value.place == ("prompt", 0, 1)
 
 
 def test_an_answer_is_detokenized_as_it_is_decoded(tokenizer: Tokenizer) -> None:

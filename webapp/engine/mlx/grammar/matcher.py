@@ -21,8 +21,10 @@ from webapp.engine.mlx.grammar.calls.lark import WHITE_SPACE, json_value, patter
 from webapp.engine.mlx.grammar.calls.marker import Marker
 from webapp.engine.mlx.grammar.calls.schemas import limits
 from webapp.engine.mlx.grammar.calls.writing import Writing, calls, one_call
-from webapp.errors import InvalidRequest, UnsupportedParameter
+from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import GenerationRequest, Grammar
+
+GRAMMAR: Place = ("grammar",)
 
 
 class Grammars:
@@ -46,8 +48,8 @@ class Grammars:
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
             if "nimplemented" in reason or "Unknown format" in reason:
-                raise UnsupportedParameter(f"The {grammar.kind} cannot be enforced: {reason}.", grammar.param)
-            raise InvalidRequest(f"The {grammar.kind} is not valid: {reason}.", grammar.param, "invalid_value")
+                raise UnsupportedParameter(f"The {grammar.kind} cannot be enforced: {reason}.", place=GRAMMAR)
+            raise InvalidRequest(f"The {grammar.kind} is not valid: {reason}.", code="invalid_value", place=GRAMMAR)
         if request.offered_tools:
             matcher = self._matcher(f"{self._calls(request, 'answer | ')}\nanswer: {_rule(grammar)}\n")
         return self._bound(matcher, in_reasoning, may_think)
@@ -79,7 +81,7 @@ class Grammars:
         matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(source), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().splitlines()[0]
-            raise UnsupportedParameter(f"Calls of these tools cannot be enforced: {reason}.", "tools")
+            raise UnsupportedParameter(f"Calls of these tools cannot be enforced: {reason}.", place=("tools",))
         return matcher
 
 
@@ -94,7 +96,9 @@ def _source(grammar: Grammar) -> str:
             case "grammar":
                 return str(LLMatcher.grammar_from_lark(grammar.text))
     except ValueError as error:
-        raise InvalidRequest(f"The {grammar.kind} is not valid: {error}.", grammar.param, "invalid_value") from error
+        raise InvalidRequest(
+            f"The {grammar.kind} is not valid: {error}.", code="invalid_value", place=GRAMMAR
+        ) from error
 
 
 def _schema(grammar: Grammar) -> object:
@@ -109,7 +113,7 @@ def _rule(grammar: Grammar) -> str:
         case "regex":
             return pattern(grammar.text)
         case "grammar":
-            raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", grammar.param)
+            raise UnsupportedParameter("An answer cannot be kept to a grammar while tools are offered.", place=GRAMMAR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from jinja2 import TemplateError, meta, nodes
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from webapp.errors import UnsupportedParameter
-from webapp.generation import RESERVED_OPTIONS, Effort, GenerationRequest
+from webapp.errors import Place, UnsupportedParameter
+from webapp.generation import RESERVED_OPTIONS, GenerationRequest, Level
 
 # What families call the switch of their thinking; clients say the first, whatever the template does.
 SWITCHES = ("enable_thinking", "thinking")
@@ -32,31 +32,30 @@ class TemplateOptions:
         """
         chosen = self._of_effort(request.effort) if request.effort else {}
         for name, value in request.template_options.items():
-            param = request.options_name and f"{request.options_name}.{name}"
+            place = ("options", name) if request.insists_on_options else None
             if name in self.names:
                 chosen[name] = value
             elif name == SWITCHES[0]:
-                chosen |= self._thinking(bool(value), param)
-            elif param is not None:
-                raise UnsupportedParameter(f"This model's chat template reads no '{name}'{self._known}.", param)
+                chosen |= self._thinking(bool(value), place)
+            elif place is not None:
+                raise UnsupportedParameter(f"This model's chat template reads no '{name}'{self._known}.", place=place)
         return chosen
 
     def may_think(self, options: Mapping[str, object]) -> bool:
         """Whether the model is asked to think."""
         return self._switch is not None and options.get(self._switch) is True
 
-    def _of_effort(self, effort: Effort) -> dict[str, object]:
-        level: dict[str, object] = {LEVEL: effort.level} if LEVEL in self.names else {}
-        param = None if level else effort.param
-        return self._thinking(effort.level != "none", param) | level
+    def _of_effort(self, effort: Level) -> dict[str, object]:
+        level: dict[str, object] = {LEVEL: effort} if LEVEL in self.names else {}
+        return self._thinking(effort != "none", None if level else ("effort",)) | level
 
-    def _thinking(self, wanted: bool, param: str | None) -> dict[str, object]:
-        """Without a `param` nobody insists."""
+    def _thinking(self, wanted: bool, place: Place | None) -> dict[str, object]:
+        """Without a `place` nobody insists."""
         if self._switch:
             return {self._switch: wanted}
-        if param is not None and wanted != self._opens_thought():
+        if place is not None and wanted != self._opens_thought():
             reason = "cannot make it think" if wanted else "makes it think always"
-            raise UnsupportedParameter(f"This model's chat template {reason}{self._known}.", param)
+            raise UnsupportedParameter(f"This model's chat template {reason}{self._known}.", place=place)
         return {}
 
     @property

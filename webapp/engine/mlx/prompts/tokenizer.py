@@ -26,9 +26,10 @@ from webapp.engine.mlx.prompts.deadline import within
 from webapp.engine.mlx.prompts.template import TemplateOptions, names_read
 from webapp.engine.mlx.prompts.turns import Turns, beginning, gathered, name_results, turn_of, without_empty_end
 from webapp.engine.sequence import Prompt
-from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, UnsupportedParameter
+from webapp.errors import ContextLengthExceeded, InvalidRequest, ModelLoadFailed, Place, UnsupportedParameter
 from webapp.generation import GenerationRequest, InstalledModel, Message, Tool
 
+MESSAGES: Place = ("messages",)
 RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
 PARSE_SECONDS = 2.0
@@ -69,7 +70,7 @@ class Tokenizer:
         UnsupportedParameter(tools) when the model has no way of calling any.
         """
         if not self._wrapper.has_chat_template:
-            raise InvalidRequest("This model has no chat template; use /v1/completions.", "messages")
+            raise InvalidRequest("This model has no chat template; use /v1/completions.", place=MESSAGES)
         given = [turn_of(message, self._knows_developer, self._wants_short_ids) for message in messages]
         turns = without_empty_end(given)
         name_results(turns)
@@ -79,33 +80,33 @@ class Tokenizer:
             text, beginnings = within(self._render_seconds, lambda: self._texts(turns, options, begun))
         except TimeoutError as error:
             message = f"The model's chat template took longer than {self._render_seconds:g} s."
-            raise InvalidRequest(message, "messages") from error
-        tokens = self._encode(text, context_length, "messages", special=False)
+            raise InvalidRequest(message, place=MESSAGES) from error
+        tokens = self._encode(text, context_length, MESSAGES, special=False)
         # Special tokens stand at the borders of turns, so the rest of a text has the rest of its tokens.
         ends = {len(tokens) - len(self.encode(text[len(start) :])) for start in beginnings if text.startswith(start)}
         checkpoints = tuple(sorted(end for end in ends if 0 < end < len(tokens)))
         return Prompt(tuple(tokens), checkpoints, self._leaves_thought_open(text, begun), open_ended=bool(begun))
 
     def raw(
-        self, prompt: str | Seq[int], context_length: int, *, param: str = "prompt", special: bool = True
+        self, prompt: str | Seq[int], context_length: int, *, place: Place = ("prompt", 0), special: bool = True
     ) -> Prompt:
-        """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(param)."""
+        """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(place)."""
         if isinstance(prompt, str):
-            return Prompt(tuple(self._encode(prompt, context_length, param, special)), open_ended=True)
+            return Prompt(tuple(self._encode(prompt, context_length, place, special)), open_ended=True)
         for index, token in enumerate(prompt):
             if not 0 <= token < self.vocabulary_size:
-                raise InvalidRequest(f"{token} is not a token of this model.", f"{param}[{index}]")
+                raise InvalidRequest(f"{token} is not a token of this model.", place=(*place, index))
         return Prompt(tuple(prompt), open_ended=True)
 
-    def _encode(self, text: str, context_length: int, param: str, special: bool) -> list[int]:
+    def _encode(self, text: str, context_length: int, place: Place, special: bool) -> list[int]:
         """Text to ids, unless it is so long that it cannot fit or takes for ever."""
         fewest = len(text) // self._longest_token
         if fewest >= context_length:
-            raise ContextLengthExceeded(fewest, context_length, param)
+            raise ContextLengthExceeded(fewest, context_length, place)
         try:
             return within(ENCODE_SECONDS, lambda: list(self._wrapper.encode(text, add_special_tokens=special)))
         except TimeoutError as error:
-            raise InvalidRequest(f"Tokenizing took longer than {ENCODE_SECONDS:g} s.", param) from error
+            raise InvalidRequest(f"Tokenizing took longer than {ENCODE_SECONDS:g} s.", place=place) from error
 
     def _texts(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, list[str]]:
         """The turns as they stand, or gathered for a template that refuses them so."""
@@ -138,7 +139,7 @@ class Tokenizer:
         text = self._apply(marked, options, add_generation_prompt=False)
         before, found, after = text.rpartition(END_MARK.rstrip())
         if not found:
-            raise InvalidRequest("This model's chat template leaves no answer to go on with.", "messages")
+            raise InvalidRequest("This model's chat template leaves no answer to go on with.", place=MESSAGES)
         return before if after.startswith(" ") else before.rstrip()
 
     def _leaves_thought_open(self, text: str, begun: str) -> bool:
@@ -159,16 +160,17 @@ class Tokenizer:
                 )
             )
         except TEMPLATE_FAULTS as error:
-            raise InvalidRequest(f"The model's chat template refuses these messages: {error}", "messages") from error
+            message = f"The model's chat template refuses these messages: {error}"
+            raise InvalidRequest(message, place=MESSAGES) from error
 
     def _offer(self, tools: Seq[Tool]) -> list[dict[str, Any]]:
         if not self._knows_tools:
-            raise UnsupportedParameter("This model's chat template knows no tools.", "tools")
+            raise UnsupportedParameter("This model's chat template knows no tools.", place=("tools",))
         if not self._wrapper.has_tool_calling:
             message = (
                 "This model's chat template knows tools, but Hearth cannot read the calls that such a model writes."
             )
-            raise UnsupportedParameter(message, "tools")
+            raise UnsupportedParameter(message, place=("tools",))
         return [_as_offer(tool) for tool in tools]
 
     def encode(self, text: str) -> list[int]:
@@ -219,14 +221,15 @@ class Tokenizer:
         if request.grammar is None and not request.insists_on_calls:
             return None
         if prompt.open_ended and request.messages and (request.grammar or request.tool_choice.mode == "required"):
-            param = request.grammar.param if request.grammar else "tool_choice"
-            raise UnsupportedParameter("An answer whose beginning is given cannot be kept to a form.", param)
+            place = ("grammar",) if request.grammar else ("tool_choice",)
+            raise UnsupportedParameter("An answer whose beginning is given cannot be kept to a form.", place=place)
         may_think = self.options.may_think(template_options)
         try:
             return within(COMPILE_SECONDS, lambda: self._grammars.compile(request, prompt.in_reasoning, may_think))
         except TimeoutError as error:
-            param = request.grammar.param if request.grammar else "tools"
-            raise InvalidRequest(f"The grammar took longer than {COMPILE_SECONDS:g} s to prepare.", param) from error
+            place = ("grammar",) if request.grammar else ("tools",)
+            message = f"The grammar took longer than {COMPILE_SECONDS:g} s to prepare."
+            raise InvalidRequest(message, place=place) from error
 
     @cached_property
     def _grammars(self) -> Grammars:
@@ -234,12 +237,14 @@ class Tokenizer:
         try:
             return Grammars(self._wrapper)
         except ValueError as error:  # llguidance reads fast tokenizers only
-            raise UnsupportedParameter(f"This model's tokenizer cannot be looked into: {error}.", "model") from error
+            message = f"This model's tokenizer cannot be looked into: {error}."
+            raise UnsupportedParameter(message, place=("model",)) from error
 
     def check_bias(self, bias: Seq[tuple[int, float]]) -> None:
         for token, _ in bias:
             if token >= self.vocabulary_size:
-                raise InvalidRequest(f"{token} is not a token of this model.", f"logit_bias.{token}", "invalid_value")
+                message = f"{token} is not a token of this model."
+                raise InvalidRequest(message, code="invalid_value", place=("logit_bias", token))
 
     def call_format(self, tools: Seq[Tool]) -> CallFormat:
         """How this model writes calls of these tools, which `render` has accepted.

@@ -11,7 +11,7 @@ from llguidance import LLMatcher
 from webapp.engine.mlx.grammar.calls.families import FAMILIES, Family
 from webapp.engine.mlx.grammar.calls.lark import Lark
 from webapp.engine.mlx.grammar.calls.schemas import Schema, Unwritable, limits, properties, required
-from webapp.errors import UnsupportedParameter
+from webapp.errors import Place, UnsupportedParameter
 from webapp.generation import Tool
 
 
@@ -30,8 +30,8 @@ def calls(writing: Writing, tools: Sequence[Tool], only: str | None, several: bo
 
     Raises UnsupportedParameter for a family that has no grammar here, or a strict schema that cannot be enforced.
     """
-    param = "tools" if only is None else "tool_choice"
-    family, lark = _family(writing, param), Lark(writing.added_tokens)
+    place = ("tools",) if only is None else ("tool_choice",)
+    family, lark = _family(writing, place), Lark(writing.added_tokens)
     after = _after(lark, writing, family, tools, only, several)
     call = lark.rule([f"{lark.say(writing.start)} {after}"])
     again = f"({lark.say(family.between)} {call})*" if several and family.section is None else ""
@@ -40,19 +40,19 @@ def calls(writing: Writing, tools: Sequence[Tool], only: str | None, several: bo
 
 def one_call(writing: Writing, tools: Sequence[Tool]) -> str:
     """What stands behind the start marker of a call, or of a section of calls, its end marker included."""
-    family, lark = _family(writing, "tools"), Lark(writing.added_tokens)
+    family, lark = _family(writing, ("tools",)), Lark(writing.added_tokens)
     return lark.source(_after(lark, writing, family, tools, None, several=True))
 
 
-def _family(writing: Writing, param: str) -> Family:
+def _family(writing: Writing, place: Place) -> Family:
     if writing.family not in FAMILIES:
-        raise UnsupportedParameter("This model writes calls in a way that cannot be enforced yet.", param)
+        raise UnsupportedParameter("This model writes calls in a way that cannot be enforced yet.", place=place)
     return FAMILIES[writing.family]
 
 
 def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], only: str | None, several: bool) -> str:
-    chosen = [tool for tool in tools if only in (None, tool.name)]
-    call = lark.rule([choice for tool in chosen for choice in _bodies(lark, family, tool)])
+    chosen = [(index, tool) for index, tool in enumerate(tools) if only in (None, tool.name)]
+    call = lark.rule([choice for index, tool in chosen for choice in _bodies(lark, family, tool, index)])
     if family.section is None:
         return f"{call} {lark.say(writing.end)}"
     opening, closing = family.section
@@ -60,7 +60,7 @@ def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], 
     return f"{lark.say(opening)} {call} {again} {lark.say(closing + writing.end)}"
 
 
-def _bodies(lark: Lark, family: Family, tool: Tool) -> list[str]:
+def _bodies(lark: Lark, family: Family, tool: Tool, index: int) -> list[str]:
     """A call of this tool. What cannot be enforced is let go where nobody insists, down to the bare names."""
     schema = limits(tool.parameters)
     try:
@@ -72,8 +72,9 @@ def _bodies(lark: Lark, family: Family, tool: Tool) -> list[str]:
                 raise
             return _written(lark, family, tool.name, _lenient(schema))
     except Unwritable as problem:
-        path = ".".join([tool.param, tool.schema_name, *problem.path])
-        raise UnsupportedParameter(f"Calls of '{tool.name}' cannot be enforced: {problem.reason}.", path) from None
+        place: Place = ("tools", index, "parameters", *problem.path)
+        message = f"Calls of '{tool.name}' cannot be enforced: {problem.reason}."
+        raise UnsupportedParameter(message, place=place) from None
 
 
 def _check(schema: Schema) -> None:
