@@ -27,7 +27,7 @@ def create_app(server: Server) -> Flask:
     return app
 
 
-def _answer_error(error: Exception) -> Response:
+def _answer_error(error: HearthError | HTTPException) -> Response:
     """A missing route or a known error, in the language of the path it came by."""
     return api.to_response(error) if api.is_json_path(request.path) else pages.to_response(error)
 

@@ -1,4 +1,4 @@
-"""Which language a path speaks, and how an error is written in it.
+"""Which language a path speaks, and what an error is in it: its status, its type and its body.
 
 Pages speak text, /api and /v1 JSON, and Anthropic's routes its own JSON.
 
@@ -13,17 +13,49 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
+from webapp.errors import ContextLengthExceeded, HearthError, InvalidFields, Kind
+
 Dialect = Literal["page", "plain", "openai", "anthropic"]
 
-# Anthropic's word for an error, by its status; other refusals are an invalid_request_error, failures an api_error.
-ANTHROPIC_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
+# Statuses decide whether a client tries again by itself: after 409, 429 and 5xx it does.
+STATUSES: Mapping[Kind, int] = {
+    "invalid": 400,
+    "too_large": 413,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "unknown": 404,
+    "conflict": 409,
+    "cancelled": 499,
+    "busy": 429,
+    "late": 504,
+    "broken": 500,
+    "unavailable": 503,
+}
+OPENAI_TYPES: Mapping[Kind, str] = {
+    "invalid": "invalid_request_error",
+    "too_large": "invalid_request_error",
+    "unauthenticated": "invalid_request_error",
+    "forbidden": "permission_error",
+    "unknown": "invalid_request_error",
+    "conflict": "invalid_request_error",
+    "cancelled": "invalid_request_error",
+    "busy": "rate_limit_error",
+    "late": "timeout_error",
+    "broken": "server_error",
+    "unavailable": "server_error",
+}
+ANTHROPIC_TYPES: Mapping[Kind, str] = {
+    "invalid": "invalid_request_error",
+    "too_large": "request_too_large",
+    "unauthenticated": "authentication_error",
+    "forbidden": "permission_error",
+    "unknown": "not_found_error",
+    "conflict": "invalid_request_error",
+    "cancelled": "invalid_request_error",
+    "busy": "rate_limit_error",
+    "late": "timeout_error",
+    "broken": "api_error",
+    "unavailable": "overloaded_error",
 }
 
 
@@ -47,10 +79,10 @@ def speaks_anthropic(path: str) -> bool:
     return dialect_of(path) == "anthropic"
 
 
-def as_anthropic(body: Mapping[str, Any], status: int, request_id: str) -> dict[str, Any]:
-    """OpenAI's error body in Anthropic's shape; `code` and `param` stay, clients skip what they do not know."""
-    kind = ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {"type": "error", "error": {**body["error"], "type": kind}, "request_id": request_id}
+def kind_of(status: int) -> Kind:
+    """The kind of error that has this status; other statuses below 500 are invalid requests, those above failures."""
+    kinds = {known: kind for kind, known in STATUSES.items()}
+    return kinds.get(status, "invalid" if status < 500 else "broken")
 
 
 @dataclass(frozen=True)
@@ -58,8 +90,13 @@ class Refusal:
     """The answer in place of the application's: a status, a code for programs, a sentence for people."""
 
     status: int
-    code: str
+    code: str | None
     message: str
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of error that its status stands for."""
+        return kind_of(self.status)
 
     @property
     def status_line(self) -> str:
@@ -69,19 +106,37 @@ class Refusal:
     def body(self, path: str, request_id: str) -> tuple[str, bytes]:
         """The content type and the body of the answer, in the language of the path."""
         if wants_json(path):
-            return "application/json", self._json(path, request_id)
+            return "application/json", json.dumps(error_body(self, dialect_of(path), request_id)).encode()
         return "text/plain; charset=utf-8", self._text(request_id)
-
-    def _json(self, path: str, request_id: str) -> bytes:
-        error = {"message": self.message, "type": self._type, "param": None, "code": self.code}
-        body: dict[str, Any] = {"error": error}
-        return json.dumps(as_anthropic(body, self.status, request_id) if speaks_anthropic(path) else body).encode()
 
     def _text(self, request_id: str) -> bytes:
         return f"{self.status_line}\n\n{self.message}\n\nRequest {request_id}\n".encode()
 
-    @property
-    def _type(self) -> str:
-        if self.status >= 500:
-            return "server_error"
-        return {403: "permission_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")
+
+def error_body(error: HearthError | Refusal, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
+    """What programs read of `error`, as a reply or inside a stream. Forms name every field at fault.
+
+    Only Anthropic's clients read the request's id in it; they skip `param` and `code`, which they do not know.
+    """
+    types = ANTHROPIC_TYPES if dialect == "anthropic" else OPENAI_TYPES
+    param = error.param if isinstance(error, HearthError) else None
+    inner: dict[str, Any] = {
+        "message": _message(error, dialect),
+        "type": types[error.kind],
+        "param": param,
+        "code": error.code,
+    }
+    if isinstance(error, InvalidFields):
+        inner["errors"] = dict(error.errors)
+    return {"type": "error", "error": inner, "request_id": request_id} if dialect == "anthropic" else {"error": inner}
+
+
+def _message(error: HearthError | Refusal, dialect: Dialect) -> str:
+    match error:
+        case Refusal():
+            return error.message
+        case ContextLengthExceeded() if dialect == "anthropic":
+            # Agents look for these words: then they shorten the conversation and try again.
+            return f"prompt is too long: {error.prompt_tokens} tokens > {error.context_length} maximum"
+        case _:
+            return str(error)

@@ -1,4 +1,6 @@
-"""What can go wrong, as one tree. No HTTP in here: `api` and `pages` map these classes once each.
+"""What can go wrong, as one tree. Each class names its kind, and whoever shows or keeps errors has a table of kinds.
+
+No HTTP in here: statuses and types stand in `dialects`, advice in `pages`, what the audit says in `audit`.
 
 HearthError
 ├ InvalidRequest(param or place)
@@ -12,6 +14,7 @@ HearthError
 ├ KeyNotFound
 ├ ModelNotFound
 ├ ProfileNotFound
+├ RequestNotFound
 ├ ResponseNotFound
 ├ Conflict(param)
 ├ QueueFull
@@ -28,15 +31,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar, Literal
+
+# `too_large` is a refusal of the web server's: no class of the tree is of this kind.
+Kind = Literal[
+    "invalid",
+    "too_large",
+    "unauthenticated",
+    "forbidden",
+    "unknown",
+    "conflict",
+    "cancelled",
+    "busy",
+    "late",
+    "broken",
+    "unavailable",
+]
 
 # Where in a request, in the words of `generation`, counted from 0: ("tools", 2, "parameters", "properties", "x").
 Place = tuple[str | int, ...]
 
 
 class HearthError(Exception):
-    """Anything Hearth says to its user in place of an answer. `str(error)` is fit to be shown."""
+    """Anything Hearth says to its user in place of an answer. `str(error)` is fit to be shown.
 
+    A class directly below this one names its `kind`; those below it are of the same. `code` is for programs, `param`
+    is the dotted path of the field at fault. `retry_after_seconds` is when the same request may succeed; `fails_again`
+    says that it never will, where its kind alone does not say so. `advice` is what a person may do about this very
+    class of errors.
+    """
+
+    kind: ClassVar[Kind] = "broken"
     code: str | None = None
+    param: str | None = None
+    retry_after_seconds: int | None = None
+    fails_again: ClassVar[bool] = False
+    advice: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        if HearthError in cls.__bases__ and "kind" not in vars(cls):
+            raise TypeError(f"{cls.__name__} does not name its kind of error.")
 
 
 class InvalidRequest(HearthError):
@@ -44,6 +78,8 @@ class InvalidRequest(HearthError):
 
     Whoever does not know those gives the `place` in Hearth's own, and the body that was parsed translates it.
     """
+
+    kind = "invalid"
 
     def __init__(self, message: str, param: str | None = None, code: str | None = None, *, place: Place | None = None):
         super().__init__(message)
@@ -57,6 +93,7 @@ class ContextLengthExceeded(InvalidRequest):
     """The prompt is longer than the model's context. Both numbers stand in the message."""
 
     code = "context_length_exceeded"
+    advice = "Start a new chat, or choose a model with a longer context."
 
     def __init__(self, prompt_tokens: int, context_length: int, place: Place):
         super().__init__(
@@ -86,6 +123,7 @@ class UnsupportedParameter(InvalidRequest):
 class NotAuthenticated(HearthError):
     """A key is needed and none was sent, or the one that was sent is none of ours."""
 
+    kind = "unauthenticated"
     code = "invalid_api_key"
 
 
@@ -101,6 +139,7 @@ class SignInRequired(NotAuthenticated):
 class TooManyAttempts(HearthError):
     """Too many wrong keys came from one address; no more are looked at for a while."""
 
+    kind = "busy"
     code = "too_many_attempts"
 
     def __init__(self, retry_after_seconds: int):
@@ -111,6 +150,8 @@ class TooManyAttempts(HearthError):
 class Forbidden(HearthError):
     """We know who asks, and the key does not allow it: its scope or its models."""
 
+    kind = "forbidden"
+
     def __init__(self, message: str, code: str = "insufficient_scope", param: str | None = None):
         super().__init__(message)
         self.code = code
@@ -118,6 +159,9 @@ class Forbidden(HearthError):
 
 
 class KeyNotFound(HearthError):
+    """No key has this name."""
+
+    kind = "unknown"
     code = "key_not_found"
 
     def __init__(self, name: str):
@@ -127,7 +171,10 @@ class KeyNotFound(HearthError):
 class ModelNotFound(HearthError):
     """Nothing installed answers to this name, or a `profile` of it needs a model that is gone. Never downloads."""
 
+    kind = "unknown"
     code = "model_not_found"
+    param = "model"
+    advice = "Choose another model."
 
     def __init__(
         self, model: str, installed: tuple[str, ...] = (), profiles: tuple[str, ...] = (), profile: str | None = None
@@ -142,15 +189,29 @@ class ModelNotFound(HearthError):
 
 
 class ProfileNotFound(HearthError):
+    """No profile has this name."""
+
+    kind = "unknown"
     code = "profile_not_found"
 
     def __init__(self, name: str):
         super().__init__(f"There is no profile '{name}'.")
 
 
+class RequestNotFound(HearthError):
+    """No request that waits or runs has this id."""
+
+    kind = "unknown"
+    code = "request_not_found"
+
+    def __init__(self, request_id: str):
+        super().__init__(f"No running or waiting request has the id '{request_id}'.")
+
+
 class ResponseNotFound(HearthError):
     """Never kept, no longer kept, or another key's."""
 
+    kind = "unknown"
     code = "response_not_found"
 
     def __init__(self, response_id: str):
@@ -160,6 +221,9 @@ class ResponseNotFound(HearthError):
 class Conflict(HearthError):
     """What is asked does not go with what is there already; `param` is the field at fault."""
 
+    kind = "conflict"
+    param: str
+
     def __init__(self, message: str, param: str, code: str):
         super().__init__(message)
         self.param = param
@@ -167,37 +231,47 @@ class Conflict(HearthError):
 
 
 class QueueFull(HearthError):
+    """As many requests wait as the settings allow."""
+
+    kind = "busy"
     code = "queue_full"
     retry_after_seconds = 1
+    advice = "Try again in a moment."
 
 
 class ModelLoadFailed(HearthError):
     """The model's files do not load. Trying again would fail again."""
 
+    kind = "broken"
     code = "model_load_failed"
+    fails_again = True
 
 
 class EngineFailed(HearthError):
     """The engine broke under this request; it goes on, and the request may be tried again."""
 
+    kind = "broken"
     code = "internal_error"
 
 
 class Cancelled(HearthError):
     """Somebody ended a request whose answer is whole or none."""
 
+    kind = "cancelled"
     code = "cancelled"
 
 
 class TimedOut(HearthError):
     """A request took longer than a timeout of the settings allows."""
 
+    kind = "late"
     code = "timeout"
 
 
 class Unavailable(HearthError):
     """Not now; the same request may succeed after `retry_after_seconds`."""
 
+    kind = "unavailable"
     code = "shutting_down"
     retry_after_seconds: int | None = 1
 
@@ -206,6 +280,7 @@ class OutOfMemory(Unavailable):
     """The model does not fit in the memory limit; `retry_after_seconds` is None when it never will."""
 
     code = "insufficient_memory"
+    advice = "Choose a smaller model."
 
     def __init__(self, message: str, retry_after_seconds: int | None = None):
         super().__init__(message)

@@ -39,6 +39,10 @@ RAISED: list[tuple[errors.HearthError, int, str, str | None, str | None, dict[st
     (errors.KeyNotFound("x"), 404, "invalid_request_error", "key_not_found", None, {}),
     (errors.ModelNotFound("gpt-9", ("ember",)), 404, "invalid_request_error", "model_not_found", "model", {}),
     (errors.ProfileNotFound("x"), 404, "invalid_request_error", "profile_not_found", None, {}),
+    (errors.RequestNotFound("x"), 404, "invalid_request_error", "request_not_found", None, {}),
+    (errors.ResponseNotFound("x"), 404, "invalid_request_error", "response_not_found", None, {}),
+    (errors.Cancelled("no"), 499, "invalid_request_error", "cancelled", None, {}),
+    (errors.TimedOut("no"), 504, "timeout_error", "timeout", None, {"x-should-retry": "false"}),
     (
         errors.Conflict("no", "name", "name_taken"),
         409,

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import LLAMA, QWEN
 from tests.pages.conftest import CHAT, Scripted, until
-from webapp.errors import EngineFailed, QueueFull
+from webapp.errors import EngineFailed, ModelNotFound, QueueFull
 from webapp.server import Server
 
 HTMX = {"HX-Request": "true"}
@@ -91,6 +91,17 @@ def test_failures_stand_in_the_thread_with_a_way_on(client: FlaskClient, server:
     assert "256 requests are waiting already." in page
     assert "Try again" in page
     assert "Hello" in page
+
+
+def test_an_error_is_advised_about_the_same_in_a_notice_and_in_an_answer(
+    client: FlaskClient, server: Server, scripted: Scripted
+) -> None:
+    notice = client.post("/chat", data={"chat": CHAT, "text": "Hello", "model": "gone/model"}, headers=HTMX).text
+    scripted.refusal = ModelNotFound("gone/model")
+    client.post("/chat", data={"chat": CHAT, "text": "Hello", "model": QWEN})
+    ended(server)
+    assert "</strong> Choose another model.<" in notice
+    assert "Choose another model." in client.get(f"/chat/{CHAT}").text
 
 
 def test_a_finished_answer_shows_what_was_measured(client: FlaskClient, answered: int) -> None:

@@ -1,59 +1,19 @@
-"""Errors as OpenAI's clients expect them, and Anthropic's on its routes: one table from class to status and type.
+"""Errors as replies: any exception as JSON in the language of its path, with the headers that clients obey.
 
-Statuses and headers decide whether a client tries again: 5xx and 429 are retried, unless
-`x-should-retry` says no.
+Statuses and headers decide whether a client tries again: 409, 429 and 5xx are retried, unless `x-should-retry` says no.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from webapp.api.current import request_id
-from webapp.dialects import as_anthropic, speaks_anthropic
-from webapp.errors import (
-    Cancelled,
-    Conflict,
-    ContextLengthExceeded,
-    EngineFailed,
-    Forbidden,
-    HearthError,
-    InvalidFields,
-    InvalidRequest,
-    KeyNotFound,
-    ModelLoadFailed,
-    ModelNotFound,
-    NotAuthenticated,
-    ProfileNotFound,
-    QueueFull,
-    ResponseNotFound,
-    TimedOut,
-    TooManyAttempts,
-    Unavailable,
-)
+from webapp.dialects import STATUSES, Refusal, dialect_of, error_body
+from webapp.errors import HearthError, Kind
 
-# The first class that fits wins.
-TABLE: tuple[tuple[type[HearthError], int, str], ...] = (
-    (InvalidRequest, 400, "invalid_request_error"),
-    (NotAuthenticated, 401, "invalid_request_error"),
-    (TooManyAttempts, 429, "rate_limit_error"),
-    (Forbidden, 403, "permission_error"),
-    (ModelNotFound, 404, "invalid_request_error"),
-    (ProfileNotFound, 404, "invalid_request_error"),
-    (KeyNotFound, 404, "invalid_request_error"),
-    (ResponseNotFound, 404, "invalid_request_error"),
-    (Conflict, 409, "invalid_request_error"),
-    (QueueFull, 429, "rate_limit_error"),
-    (Cancelled, 499, "invalid_request_error"),
-    (TimedOut, 504, "timeout_error"),
-    (ModelLoadFailed, 500, "server_error"),
-    (EngineFailed, 500, "server_error"),
-    (Unavailable, 503, "server_error"),
-    (HearthError, 500, "server_error"),
-)
 _HTTP_CODES = (
     (400, "bad_request"),
     (404, "unknown_url"),
@@ -62,70 +22,28 @@ _HTTP_CODES = (
     (413, "request_too_large"),
     (415, "unsupported_media_type"),
 )
-
-
-def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def body_of(error: HearthError) -> dict[str, Any]:
-    """What goes on the wire for `error`, as a reply or inside a stream. Forms name every field at fault."""
-    body = error_body(str(error), _row(error)[1], error.code, _param(error))
-    if isinstance(error, InvalidFields):
-        body["error"]["errors"] = dict(error.errors)
-    return body
-
-
-def anthropic_body_of(error: HearthError, request_id: str) -> dict[str, Any]:
-    """The same for Anthropic's clients."""
-    body = body_of(error)
-    if isinstance(error, ContextLengthExceeded):
-        # Agents look for these words: then they shorten the conversation and try again.
-        body["error"]["message"] = f"prompt is too long: {error.prompt_tokens} tokens > {error.context_length} maximum"
-    return as_anthropic(body, status_of(error), request_id)
-
-
-def status_of(error: HearthError) -> int:
-    return _row(error)[0]
+# Clients would try these again by themselves, which helps only where the error says when.
+_NOT_AGAIN: frozenset[Kind] = frozenset({"conflict", "late", "unavailable"})
 
 
 def to_response(error: Exception) -> Response:
     """Any exception as JSON. What is not ours says nothing but the request's id."""
     match error:
         case HearthError():
-            anthropic = speaks_anthropic(request.path)
-            body = anthropic_body_of(error, request_id()) if anthropic else body_of(error)
-            return _json(body, status_of(error), _headers(error))
+            return _json(error, STATUSES[error.kind], headers_of(error))
         case HTTPException():
             return _from_http(error)
         case _:
             return _internal(500)
 
 
-def _row(error: HearthError) -> tuple[int, str]:
-    return next((status, kind) for cls, status, kind in TABLE if isinstance(error, cls))
-
-
-def _param(error: HearthError) -> str | None:
-    match error:
-        case InvalidRequest() | Conflict() | Forbidden():
-            return error.param
-        case ModelNotFound():
-            return "model"
-        case _:
-            return None
-
-
-def _headers(error: HearthError) -> dict[str, str]:
-    match error:
-        case NotAuthenticated():
-            return {"WWW-Authenticate": "Bearer"}
-        case Conflict() | ModelLoadFailed() | TimedOut() | Unavailable(retry_after_seconds=None):
-            return {"x-should-retry": "false"}
-        case QueueFull() | TooManyAttempts() | Unavailable():
-            return {"Retry-After": str(error.retry_after_seconds)}
-        case _:
-            return {}
+def headers_of(error: HearthError) -> dict[str, str]:
+    """What tells a client how to sign in, when to try again, or that it need not."""
+    if error.kind == "unauthenticated":
+        return {"WWW-Authenticate": "Bearer"}
+    if error.retry_after_seconds is not None:
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {"x-should-retry": "false"} if error.fails_again or error.kind in _NOT_AGAIN else {}
 
 
 def _from_http(error: HTTPException) -> Response:
@@ -137,17 +55,14 @@ def _from_http(error: HTTPException) -> Response:
     if status in (404, 405):
         message = f"No such route: {request.method} {request.path}."
     headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
-    return _json(_spoken(error_body(message, "invalid_request_error", code), status), status, headers)
-
-
-def _spoken(body: dict[str, Any], status: int) -> dict[str, Any]:
-    return as_anthropic(body, status, request_id()) if speaks_anthropic(request.path) else body
+    return _json(Refusal(status, code, message), status, headers)
 
 
 def _internal(status: int) -> Response:
     message = f"Hearth failed on this request. Its log names the cause under {request_id()}."
-    return _json(_spoken(error_body(message, "server_error", "internal_error"), status), status)
+    return _json(Refusal(status, "internal_error", message), status)
 
 
-def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(error: HearthError | Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
+    body = error_body(error, dialect_of(request.path), request_id())
     return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type="application/json")

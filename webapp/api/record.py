@@ -12,9 +12,9 @@ from typing import cast
 from flask import Response, after_this_request, g, request
 
 from webapp.api.current import on_disconnect, request_id
-from webapp.api.errors import status_of
 from webapp.audit.log import is_recorded
-from webapp.audit.trace import LOCAL, Trace
+from webapp.audit.trace import LOCAL, ROW_STATUSES, Trace
+from webapp.dialects import STATUSES, kind_of
 from webapp.errors import HearthError, InvalidRequest, Place
 from webapp.gate import server, visitor, was_let_in
 from webapp.generation import Event, Finish
@@ -24,8 +24,6 @@ from webapp.stream import Stream
 log = logging.getLogger("webapp.api")
 
 UNKNOWN = "unknown"
-CLIENT_LEFT = 499
-TIMED_OUT = 504
 _LINE = "%s model=%.100r status=%d finish=%s prompt=%s cached=%s completion=%s ttft_ms=%s duration_ms=%d client_id=%s"
 
 
@@ -83,7 +81,7 @@ class RequestRecord:
                 yield event
         except HearthError as error:
             self.translate(error)
-            self._status = status_of(error)
+            self._status = STATUSES[error.kind]
             if self._responding:
                 self._write()
             raise
@@ -129,7 +127,7 @@ class RequestRecord:
             for _ in self.trace.follow(self._stream):
                 pass
         except HearthError as error:
-            self._status = status_of(error)
+            self._status = STATUSES[error.kind]
 
     def _ending(self) -> tuple[Status, str | None]:
         """A plain answer that nobody waited for was an answer nevertheless."""
@@ -137,9 +135,7 @@ class RequestRecord:
             return self.trace.ending(cancelled_by="shutdown" if self._server.draining else "client")
         if self._status < 400:
             return "ok", None
-        if self._status == TIMED_OUT:
-            return "timeout", self._code
-        return "refused" if self._status < 500 or self._status == 503 else "error", self._code
+        return ROW_STATUSES[kind_of(self._status)], self._code
 
     def _log(self) -> None:
         finish, error = self.trace.finish, self.trace.error
@@ -149,7 +145,7 @@ class RequestRecord:
             _LINE,
             self.trace.id,
             self.trace.model or "",
-            CLIENT_LEFT if self._has_left() else self._status,
+            STATUSES["cancelled"] if self._has_left() else self._status,
             finish.reason if finish else (error and error.code) or "-",
             usage.prompt_tokens if usage else "-",
             usage.cached_tokens if usage else "-",

@@ -6,38 +6,30 @@ Shared by whoever answers requests. Knows no HTTP and no pages.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from webapp.errors import (
-    Conflict,
-    EngineStopped,
-    Forbidden,
-    HearthError,
-    InvalidRequest,
-    ModelNotFound,
-    NotAuthenticated,
-    QueueFull,
-    TimedOut,
-    TooManyAttempts,
-    Unavailable,
-)
+from webapp.errors import EngineStopped, HearthError, Kind
 from webapp.generation import Call, Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
 from webapp.store.audit import AuditRow, Status
 from webapp.stream import Stream, whole_calls
 
 LOCAL = "local"
 LONGEST_NAME = 200
-REFUSALS = (
-    InvalidRequest,
-    NotAuthenticated,
-    TooManyAttempts,
-    Forbidden,
-    ModelNotFound,
-    Conflict,
-    QueueFull,
-    Unavailable,
-)
+# Refused before anything was done, out of time, ended by somebody, or broken.
+ROW_STATUSES: Mapping[Kind, Status] = {
+    "invalid": "refused",
+    "too_large": "refused",
+    "unauthenticated": "refused",
+    "forbidden": "refused",
+    "unknown": "refused",
+    "conflict": "refused",
+    "cancelled": "cancelled",
+    "busy": "refused",
+    "late": "timeout",
+    "broken": "error",
+    "unavailable": "refused",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +117,7 @@ class Trace:
         if isinstance(self.error, EngineStopped) and self._begun:
             return "cancelled", "shutdown"
         self.notes["error"] = str(self.error)
-        return status_of(self.error), self.error.code
+        return ROW_STATUSES[self.error.kind], self.error.code
 
     @property
     def content(self) -> Content | None:
@@ -154,13 +146,6 @@ class Trace:
 
 def _joined(pieces: dict[int, list[str]]) -> str:
     return "\n\n".join("".join(pieces[choice]) for choice in sorted(pieces))
-
-
-def status_of(error: HearthError) -> Status:
-    """Refused before anything was done, out of time, or broken."""
-    if isinstance(error, TimedOut):
-        return "timeout"
-    return "refused" if isinstance(error, REFUSALS) else "error"
 
 
 def _asked(requests: tuple[GenerationRequest, ...]) -> dict[str, object]:

@@ -17,15 +17,7 @@ from typing import Protocol
 
 from webapp.audit.trace import Content, Trace
 from webapp.chat.answers import LiveAnswer, Watch
-from webapp.errors import (
-    ContextLengthExceeded,
-    EngineStopped,
-    HearthError,
-    InvalidRequest,
-    ModelNotFound,
-    OutOfMemory,
-    QueueFull,
-)
+from webapp.errors import EngineStopped, HearthError, InvalidRequest
 from webapp.generation import Finish, GenerationRequest, Message
 from webapp.store.audit import AuditRow
 from webapp.store.chats import Chat, ChatRecords, Outcome, Status, Turn
@@ -37,12 +29,6 @@ log = logging.getLogger(__name__)
 SAVE_SECONDS = 1.0
 TITLE_CHARACTERS = 60
 PAGE = "page"
-WAY_ON: tuple[tuple[type[HearthError], str], ...] = (
-    (ContextLengthExceeded, "Start a new chat, or choose a model with a longer context."),
-    (ModelNotFound, "Choose another model below."),
-    (OutOfMemory, "Choose a smaller model below."),
-    (QueueFull, "Try again in a moment."),
-)
 BROKE_OFF = Outcome("failed", error="Hearth failed while writing this answer. The log says why.")
 
 
@@ -228,8 +214,7 @@ class Chats:
             outcome = Outcome("interrupted")
         except HearthError as error:
             trace.error = error
-            way_on = next((words for kind, words in WAY_ON if isinstance(error, kind)), "")
-            outcome = Outcome("failed", error=f"{error} {way_on}".rstrip())
+            outcome = Outcome("failed", error=f"{error} {error.advice}".rstrip())
         finally:
             answer.stop()  # whatever went wrong, the engine does not write on for nobody
             self._conclude(answer, outcome)

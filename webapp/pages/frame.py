@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from webapp.errors import (
-    Conflict,
-    Forbidden,
-    HearthError,
-    InvalidRequest,
-    KeyNotFound,
-    ModelNotFound,
-    NotAuthenticated,
-    ProfileNotFound,
-    QueueFull,
-    TimedOut,
-    TooManyAttempts,
-    Unavailable,
-)
+from webapp.dialects import STATUSES
+from webapp.errors import HearthError, Kind
 from webapp.gate import is_inside, server
 
-STATUS: dict[type[HearthError], int] = {
-    InvalidRequest: 400,
-    NotAuthenticated: 401,
-    TooManyAttempts: 429,
-    Forbidden: 403,
-    ModelNotFound: 404,
-    ProfileNotFound: 404,
-    KeyNotFound: 404,
-    Conflict: 409,
-    QueueFull: 429,
-    TimedOut: 504,
-    Unavailable: 503,
-}
-
-NEXT: dict[type[HearthError], str] = {
-    NotAuthenticated: "Reload the page to sign in.",
-    ModelNotFound: "Choose another model below the message.",
-    QueueFull: "Try again in a moment.",
-    Unavailable: "Try again in a moment.",
+# What a person may do next. An error's own advice, or a message that says it already, comes before it.
+ADVICE: Mapping[Kind, str] = {
+    "invalid": "",
+    "too_large": "",
+    "unauthenticated": "Reload the page to sign in.",
+    "forbidden": "",
+    "unknown": "",
+    "conflict": "",
+    "cancelled": "",
+    "busy": "",
+    "late": "",
+    "broken": "",
+    "unavailable": "Try again in a moment.",
 }
 
 HTTP_WORDS = {
@@ -61,17 +45,11 @@ def room(name: str) -> Blueprint:
     return blueprint
 
 
-def to_response(error: Exception) -> Response:
+def to_response(error: HearthError | HTTPException) -> Response:
     """An error in words: a notice in the page that is open, or a whole page saying the same."""
     if isinstance(error, HTTPException):
         return _said(error.code or 500, HTTP_WORDS.get(error.code or 500, error.description or ""), "")
-    status = status_of(error)
-    advice = next((text for kind, text in NEXT.items() if isinstance(error, kind)), "")
-    return _said(status, str(error), advice)
-
-
-def status_of(error: Exception) -> int:
-    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    return _said(STATUSES[error.kind], str(error), error.advice or ADVICE[error.kind])
 
 
 def _said(status: int, message: str, advice: str) -> Response:

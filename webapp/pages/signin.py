@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from flask import Response, make_response, redirect, render_template, request
+from werkzeug.exceptions import HTTPException
 
+from webapp.dialects import STATUSES
 from webapp.errors import Forbidden, HearthError, NotAuthenticated, SignInRequired, TooManyAttempts
 from webapp.gate import access, credential, forget_session, keep_session, server, signed_in
 from webapp.pages import frame
@@ -50,7 +52,7 @@ def log_out() -> Response:
     return forget_session(make_response(redirect("/login", 303)))
 
 
-def to_response(error: Exception) -> Response:
+def to_response(error: HearthError | HTTPException) -> Response:
     """An error as a notice or a page; who has to sign in gets the page to do that."""
     if wants_partial() or not isinstance(error, NotAuthenticated):
         return frame.to_response(error)
@@ -61,4 +63,4 @@ def to_response(error: Exception) -> Response:
 
 def _form(way_on: str, error: HearthError | None = None, status: int = 200) -> Response:
     page = render_template("pages/login.html", way_on=way_on, error=error)
-    return make_response(page, frame.status_of(error) if error else status)
+    return make_response(page, STATUSES[error.kind] if error else status)

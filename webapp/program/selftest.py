@@ -40,6 +40,8 @@ FAULTS = (HearthError, ImportError, OSError, RuntimeError, ValueError, TimeoutEr
 class Failed(HearthError):
     """A check found something that will not do."""
 
+    kind = "broken"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

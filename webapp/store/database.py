@@ -34,11 +34,14 @@ CHECKED_BYTES = 64_000_000
 class CannotOpen(HearthError):
     """The file cannot be used as it is, as when a newer Hearth wrote it. It is left untouched."""
 
+    kind = "broken"
     code = "cannot_open_database"
 
 
 class _Damaged(HearthError):
     """The file is no database, or a broken one."""
+
+    kind = "broken"
 
 
 class Database:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from webapp.api.errors import anthropic_body_of
+from webapp.dialects import error_body
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
@@ -43,7 +43,7 @@ class MessageWire:
                 for said in self._say(event):
                     yield server_sent(said["type"], said)
         except HearthError as error:
-            yield server_sent("error", anthropic_body_of(error, self._request_id))
+            yield server_sent("error", error_body(error, "anthropic", self._request_id))
 
     def plain(self, events: Iterable[Event]) -> dict[str, Any]:
         return folded(said for event in events for said in self._say(event))

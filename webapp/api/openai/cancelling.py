@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from webapp.api.ask import json_response
-from webapp.api.errors import error_body
+from webapp.errors import RequestNotFound
 from webapp.gate import server, visitor
 
 routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
@@ -17,7 +17,6 @@ routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
 @routes.post("/<request_id>/cancel")
 def cancel_request(request_id: str) -> Response:
     """End a request of another connection."""
-    if server().router.cancel(request_id, "api", visitor()):
-        return json_response({"id": request_id, "cancelled": True})
-    message = f"No running or waiting request has the id '{request_id}'."
-    return json_response(error_body(message, "invalid_request_error", "request_not_found"), 404)
+    if not server().router.cancel(request_id, "api", visitor()):
+        raise RequestNotFound(request_id)
+    return json_response({"id": request_id, "cancelled": True})

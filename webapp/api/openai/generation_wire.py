@@ -12,7 +12,7 @@ from itertools import accumulate
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
-from webapp.api.errors import body_of
+from webapp.dialects import error_body
 from webapp.errors import HearthError
 from webapp.generation import (
     Choice,
@@ -68,7 +68,7 @@ def server_sent(events: Iterable[GenerationEvent], wires: Sequence[Wire], includ
                 case Text() | Reasoning() | ToolCall():
                     yield _said(event, wires[0])
     except HearthError as error:
-        yield _message(body_of(error))
+        yield _message(error_body(error, "openai"))
 
 
 def sign_of_life(event: Prefill) -> bytes:
