@@ -114,6 +114,7 @@ def test_a_row_opens_in_place_and_is_a_page_by_itself(client: FlaskClient, log: 
     ("detail", "words"),
     [
         ({"request": {"prompt": [1, 2]}}, "Prompt"),
+        ({"request": {"input": ["Ember", "Ash"]}}, "Ash"),
         ({"request": "sha256:abc", "answer": "sha256:def"}, "sha256:def"),
         ({"request": {"messages": [{"role": "assistant", "tool_calls": [{"id": "call_1"}]}]}}, "call_1"),
         ({"target": "max_tokens", "before": 2048, "after": None}, "2048"),

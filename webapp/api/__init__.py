@@ -61,6 +61,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(api)
     app.before_request(_note_start)
     app.before_request(record.begin)
+    app.teardown_request(record.end)
     app.after_request(_add_headers)
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a request under /v1: a row in the audit for each, and a line in the log for those that generate.
+"""One request's record under /v1: a row in the audit for each, and a line in the log for those that generate.
 
 Both are made at its end, whatever became of it. The line never has content; the row has what the settings allow.
 """
@@ -6,19 +6,19 @@ Both are made at its end, whatever became of it. The line never has content; the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from flask import Response, after_this_request, g, request
 
 from webapp.api.current import on_disconnect, request_id
 from webapp.audit.log import is_recorded
-from webapp.audit.trace import LOCAL, ROW_STATUSES, Trace
-from webapp.dialects import STATUSES, kind_of
+from webapp.audit.trace import LOCAL, Content, Trace
+from webapp.dialects import STATUSES, Refusal
 from webapp.errors import HearthError, InvalidRequest, Place
 from webapp.gate import server, visitor, was_let_in
-from webapp.generation import Event, Finish
-from webapp.store.audit import Status
+from webapp.generation import Event
+from webapp.store.audit import AuditRow
 from webapp.stream import Stream
 
 log = logging.getLogger("webapp.api")
@@ -33,7 +33,14 @@ def begin() -> None:
         g.record = RequestRecord()
 
 
+def end(failure: BaseException | None) -> None:
+    """After every request: end a record to which no response came."""
+    if "record" in g:
+        record().end(failure)
+
+
 def record() -> RequestRecord:
+    """The record of the request at hand."""
     return cast(RequestRecord, g.record)
 
 
@@ -43,27 +50,23 @@ def who() -> str:
 
 
 class RequestRecord:
-    """Made when a request arrives; written once, at its end: just before its client can know of that, so that who asks
-    for the audit next finds it there, or when the response of a client that has left is closed.
+    """Made when a request arrives; its trace is written just before the client can know of the end, so that whoever
+    asks for the audit next finds it there, or when the response of a client that has left is closed.
     """
 
     def __init__(self) -> None:
-        self.trace = Trace(request_id(), UNKNOWN, request.path)
-        self.generates = False
         self.path_of: Callable[[Place], str] | None = None
         self._server = server()
+        self.trace = Trace(request_id(), UNKNOWN, request.path, self._write, self._holder)
+        self.generates = False
         self._client_id = request.environ.get("hearth.client_request_id", "-")
-        self._status = 500
-        self._code: str | None = None
-        self._stream: Stream | None = None
-        self._left = False
+        self._status = STATUSES["broken"]
         self._responding = False
-        self._written = False
         on_disconnect(self._note_leaving)
         after_this_request(self._end_with)
 
     def names(self, model: object) -> None:
-        """The model that a body asks for, before anybody knows whether the rest of it makes sense.
+        """Note the model that a body asks for, before anybody knows whether the rest of it makes sense.
 
         Raises Forbidden when the key may not use it.
         """
@@ -72,19 +75,18 @@ class RequestRecord:
             visitor().check_model(model)
 
     def follow(self, stream: Stream) -> Iterator[Event]:
-        """Its events. It has its status 200 long before it fails: then line and row have the true one."""
-        self._stream = stream
+        """The stream's events as they are; an error that ends it names what is at fault in the client's words."""
         try:
-            for event in self.trace.follow(stream):
-                if isinstance(event, Finish) and self._responding:
-                    self._write()
-                yield event
+            yield from self.trace.follow(stream)
         except HearthError as error:
             self.translate(error)
-            self._status = STATUSES[error.kind]
-            if self._responding:
-                self._write()
             raise
+
+    def end(self, failure: BaseException | None) -> None:
+        """End with an exception that no handler made a response of."""
+        if not self._responding:
+            self.trace.who = who()
+            self.trace.end(failure)
 
     def translate(self, error: HearthError) -> None:
         """Name what is at fault as the client's own body has it."""
@@ -92,69 +94,52 @@ class RequestRecord:
             error.param = self.path_of(error.place)
 
     def _note_leaving(self) -> None:
-        self._left = True
+        self.trace.left = True
 
     def _end_with(self, response: Response) -> Response:
         self.trace.who = who()
         self._status = response.status_code
-        if response.is_json and response.status_code >= 400:
-            error = response.get_json()["error"]
-            self._code, self.trace.notes["error"] = error["code"], error["message"]
         self._responding = True
+        if self._status >= 400:
+            error: dict[str, Any] = response.get_json()["error"] if response.is_json else {}
+            self.trace.refusal = Refusal(self._status, error.get("code"), error.get("message", ""))
         if response.is_streamed:
-            response.call_on_close(self._write)
+            response.response = self.trace.tell(cast(Iterable[bytes], response.response))
+            response.call_on_close(self.trace.end)
         else:
-            self._write()
+            self.trace.end()
         return response
 
-    def _write(self) -> None:
-        if self._written:
-            return
-        self._written = True
-        self._read_on()
-        status, code = self._ending()
-        self._server.audit.record(self.trace.row(status, code), self.trace.notes, self.trace.content)
+    def _holder(self) -> str:
+        return "shutdown" if self._server.draining else "client"
+
+    def _write(self, row: AuditRow, notes: Mapping[str, object], content: Content | None) -> None:
+        self._server.audit.record(row, notes, content)
         if self.generates:
-            self._log()
+            self._log(row)
 
-    def _read_on(self) -> None:
-        """A stream whose reader has left: its last event says what it came to."""
-        if self._stream is None or self.trace.finish or self.trace.error:
-            return
-        self._left = True
-        self._stream.close()
-        try:
-            for _ in self.trace.follow(self._stream):
-                pass
-        except HearthError as error:
-            self._status = STATUSES[error.kind]
-
-    def _ending(self) -> tuple[Status, str | None]:
-        """A plain answer that nobody waited for was an answer nevertheless."""
-        if self.trace.finish or self.trace.error:
-            return self.trace.ending(cancelled_by="shutdown" if self._server.draining else "client")
-        if self._status < 400:
-            return "ok", None
-        return ROW_STATUSES[kind_of(self._status)], self._code
-
-    def _log(self) -> None:
+    def _log(self, row: AuditRow) -> None:
         finish, error = self.trace.finish, self.trace.error
-        usage = finish.usage if finish else None
         ttft = finish.timing.ttft_seconds if finish else None
         log.info(
             _LINE,
-            self.trace.id,
+            row.id,
             self.trace.model or "",
-            STATUSES["cancelled"] if self._has_left() else self._status,
+            self._status_of(row),
             finish.reason if finish else (error and error.code) or "-",
-            usage.prompt_tokens if usage else "-",
-            usage.cached_tokens if usage else "-",
-            usage.completion_tokens if usage else "-",
+            "-" if row.prompt_tokens is None else row.prompt_tokens,
+            "-" if row.cached_tokens is None else row.cached_tokens,
+            "-" if row.completion_tokens is None else row.completion_tokens,
             "-" if ttft is None else round(ttft * 1000),
             round(self.trace.duration_ms),
             self._client_id,
         )
 
-    def _has_left(self) -> bool:
-        finish = self.trace.finish
-        return self._left and (finish is None or finish.reason == "cancelled")
+    def _status_of(self, row: AuditRow) -> int:
+        """The status there was, or would have been: a stream has its 200 long before it fails."""
+        finish, error = self.trace.finish, self.trace.error
+        if self.trace.left and (finish is None or finish.reason == "cancelled"):
+            return STATUSES["cancelled"]
+        if error is not None:
+            return STATUSES[error.kind]
+        return STATUSES["broken"] if row.status == "error" and self._status < 400 else self._status

@@ -1,4 +1,4 @@
-"""What becomes of one request, from its arrival to its end: followed here, kept as one row of the audit.
+"""What becomes of one request, from its arrival to its end: followed here, and written as one row of the audit.
 
 Shared by whoever answers requests. Knows no HTTP and no pages.
 """
@@ -6,17 +6,31 @@ Shared by whoever answers requests. Knows no HTTP and no pages.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from webapp.dialects import Refusal
 from webapp.errors import EngineStopped, HearthError, Kind
-from webapp.generation import Call, Choice, Event, Finish, GenerationRequest, Message, Reasoning, Text, Tool, ToolCall
+from webapp.generation import (
+    Call,
+    Choice,
+    EmbeddingRequest,
+    Event,
+    Finish,
+    GenerationRequest,
+    Message,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+)
 from webapp.store.audit import AuditRow, Status
 from webapp.stream import Stream, whole_calls
 
 LOCAL = "local"
 LONGEST_NAME = 200
-# Refused before anything was done, out of time, ended by somebody, or broken.
+# How a row says that a request ended with an error: refused before anything was done, out of time, ended, or broken.
 ROW_STATUSES: Mapping[Kind, Status] = {
     "invalid": "refused",
     "too_large": "refused",
@@ -32,9 +46,15 @@ ROW_STATUSES: Mapping[Kind, Status] = {
 }
 
 
+BROKEN: tuple[Status, str] = ("error", "internal_error")
+
+Asked = GenerationRequest | EmbeddingRequest
+Piece = TypeVar("Piece")
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was said. The audit keeps as much of it as the person wants."""
+    """What was asked and answered. The audit keeps as much of it as the person wants."""
 
     request: dict[str, object]
     answer: str
@@ -42,38 +62,97 @@ class Content:
     tool_calls: tuple[dict[str, object], ...] = ()
 
 
-class Trace:
-    """Made when a request arrives. `notes` are facts for the row's detail, never content."""
+WriteRow = Callable[[AuditRow, Mapping[str, object], Content | None], object]
 
-    def __init__(self, request_id: str, who: str, endpoint: str):
+
+class Trace:
+    """One request: what it asks, the events of its answer, how it ended. It ends in one row, whatever happens.
+
+    As a context manager it writes the row when its block is left, by whatever way. `write` takes the row, its notes and
+    its content. `holder` says who ended a stream that was closed: whoever held it. `notes` are facts for the row's
+    detail, never content; `refusal` is what the client was answered instead; `left` is true when nobody reads any more.
+    """
+
+    def __init__(self, request_id: str, who: str, endpoint: str, write: WriteRow, holder: Callable[[], str]):
         self.id = request_id
         self.model: str | None = None
         self.finish: Finish | None = None
         self.error: HearthError | None = None
+        self.refusal: Refusal | None = None
+        self.left = False
         self.notes: dict[str, object] = {}
         self.who = who
         self._endpoint = endpoint
+        self._write = write
+        self._holder = holder
         self._time = time.time()
         self._began = time.perf_counter()
-        self._requests: tuple[GenerationRequest, ...] = ()
-        self._answered_by: str | None = None
+        self._requests: tuple[Asked, ...] = ()
+        self._stream: Stream | None = None
         self._begun = False
+        self._broken = False
+        self._ended = False
         # By the index of the choice; most answers have one.
         self._text: dict[int, list[str]] = {}
         self._reasoning: dict[int, list[str]] = {}
         self._calls: dict[int, list[ToolCall]] = {}
 
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, kind: object, failure: BaseException | None, traceback: object) -> None:
+        self.end(failure)
+
     @property
     def duration_ms(self) -> float:
+        """Milliseconds since the request arrived."""
         return (time.perf_counter() - self._began) * 1000
 
-    def asks(self, request: GenerationRequest, *others: GenerationRequest) -> None:
-        """`others` differ from it in their prompt."""
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer's last event, or its failure, has been seen."""
+        return self.finish is not None or self.error is not None
+
+    def asks(self, request: Asked, *others: Asked) -> None:
+        """Note what is asked of a model. `others` differ from `request` in their prompt."""
         self._requests, self.model = (request, *others), request.model
 
     def follow(self, stream: Stream) -> Iterator[Event]:
-        """The stream's events as they are."""
-        self._answered_by = stream.answered_by or None
+        """The stream's events as they are. Raises the HearthError that ends them."""
+        self._stream = stream
+        return self._followed(stream)
+
+    def tell(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """The pieces of an answer as they are. The row is written before the piece that tells the end, or when making
+        or reading the pieces breaks off."""
+        with self:
+            for piece in pieces:
+                if self.is_over:
+                    self.end()
+                yield piece
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """Write the row, if that has not been done. `failure` is the exception that ended the request.
+
+        A stream that is not over is closed and read on: its last event has the counts.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        match failure:
+            case HearthError():
+                self.error = self.error or failure
+            case GeneratorExit() if self._stream is not None:
+                pass  # its reader has left
+            case BaseException():
+                self._broken = True
+        try:
+            self._read_on()
+        finally:
+            status, code = self._ending()
+            self._write(self._row(status, code), self.notes, self.content)
+
+    def _followed(self, stream: Stream) -> Iterator[Event]:
         try:
             for event in stream:
                 self._note(event)
@@ -82,9 +161,22 @@ class Trace:
             self.error = error
             raise
 
-    def row(self, status: Status, code: str | None) -> AuditRow:
+    def _read_on(self) -> None:
+        if self._stream is None or self.is_over:
+            return
+        self.left = self.left or not (self._broken or self.refusal)
+        self._stream.close()
+        try:
+            for event in self._stream:
+                self._note(event)
+        except HearthError as error:
+            if self.refusal is None:
+                self.error = error
+
+    def _row(self, status: Status, code: str | None) -> AuditRow:
         usage = self.finish.usage if self.finish else None
         timing = self.finish.timing if self.finish else None
+        answered_by = self._stream.answered_by or None if self._stream else None
         return AuditRow(
             id=self.id,
             time=self._time,
@@ -92,8 +184,8 @@ class Trace:
             who=self.who,
             endpoint=self._endpoint[:LONGEST_NAME],
             model=self.model[:LONGEST_NAME] if self.model is not None else None,
-            answered_by=self._answered_by,
-            provider=LOCAL if self._answered_by else None,
+            answered_by=answered_by,
+            provider=LOCAL if answered_by else None,
             status=status,
             code=code,
             queue_ms=_milliseconds(timing.queue_seconds if timing else None),
@@ -105,19 +197,30 @@ class Trace:
             reasoning_tokens=usage.reasoning_tokens if usage else None,
         )
 
-    def ending(self, cancelled_by: str) -> tuple[Status, str | None]:
-        """How it ended and why, as far as its events tell; `cancelled_by` is who held the stream that was closed."""
+    def _ending(self) -> tuple[Status, str | None]:
+        """How it ended and why. A whole answer that nobody waited for was an answer nevertheless."""
+        if self.refusal is not None and self.refusal.message:
+            self.notes["error"] = self.refusal.message
+        if self._broken:
+            return BROKEN
+        if self.error is not None:
+            return self._failed(self.error)
+        if self.refusal is not None and not (self.refusal.kind == "cancelled" and self.finish):
+            return ROW_STATUSES[self.refusal.kind], self.refusal.code
         if self.finish is not None:
-            if self.finish.reason != "cancelled":
-                return "ok", self.finish.reason
-            by = self.finish.cancelled_by
-            return "cancelled", cancelled_by if by in (None, "client") else by
-        if self.error is None:
-            return "error", "internal_error"
-        if isinstance(self.error, EngineStopped) and self._begun:
+            return self._finished(self.finish)
+        return ("ok", None) if self._stream is None else BROKEN
+
+    def _failed(self, error: HearthError) -> tuple[Status, str | None]:
+        if isinstance(error, EngineStopped) and self._begun:
             return "cancelled", "shutdown"
-        self.notes["error"] = str(self.error)
-        return ROW_STATUSES[self.error.kind], self.error.code
+        self.notes["error"] = str(error)
+        return ROW_STATUSES[error.kind], error.code
+
+    def _finished(self, finish: Finish) -> tuple[Status, str | None]:
+        if finish.reason != "cancelled":
+            return "ok", finish.reason
+        return "cancelled", self._holder() if finish.cancelled_by in (None, "client") else finish.cancelled_by
 
     @property
     def content(self) -> Content | None:
@@ -148,10 +251,13 @@ def _joined(pieces: dict[int, list[str]]) -> str:
     return "\n\n".join("".join(pieces[choice]) for choice in sorted(pieces))
 
 
-def _asked(requests: tuple[GenerationRequest, ...]) -> dict[str, object]:
-    request, *others = requests
+def _asked(requests: tuple[Asked, ...]) -> dict[str, object]:
+    request = requests[0]
+    if isinstance(request, EmbeddingRequest):
+        return {"input": request.texts[0] if len(request.texts) == 1 else request.texts}
     if request.prompt is not None:
-        return {"prompt": [each.prompt for each in requests] if others else request.prompt}
+        prompts = [each.prompt for each in requests if isinstance(each, GenerationRequest)]
+        return {"prompt": prompts if len(prompts) > 1 else request.prompt}
     tools = {"tools": [_offered(tool) for tool in request.tools]} if request.tools else {}
     return {"messages": [_said(message) for message in request.messages], **tools}
 

@@ -204,22 +204,25 @@ class Chats:
         self._answers[chat_id] = answer  # it cannot end before: its end waits for the lock that is held here
 
     def _write(self, answer: LiveAnswer) -> None:
-        """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log."""
+        """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log.
+
+        Whatever went wrong, the trace closes the stream: the engine does not write on for nobody.
+        """
         outcome = BROKE_OFF
-        trace = Trace(answer.request.id, answer.request.owner or PAGE, "/chat")
+        trace = Trace(answer.request.id, answer.request.owner or PAGE, "/chat", self._audit.record, self._holder)
         trace.asks(answer.request)
         try:
-            outcome = self._generate(answer, trace)
+            with trace:
+                outcome = self._generate(answer, trace)
         except EngineStopped:
             outcome = Outcome("interrupted")
         except HearthError as error:
-            trace.error = error
             outcome = Outcome("failed", error=f"{error} {error.advice}".rstrip())
         finally:
-            answer.stop()  # whatever went wrong, the engine does not write on for nobody
             self._conclude(answer, outcome)
-            status, code = trace.ending(cancelled_by="shutdown" if self._closing else PAGE)
-            self._audit.record(trace.row(status, code), trace.notes, trace.content)
+
+    def _holder(self) -> str:
+        return "shutdown" if self._closing else PAGE
 
     def _conclude(self, answer: LiveAnswer, outcome: Outcome) -> None:
         with self._lock:

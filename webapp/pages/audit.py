@@ -113,6 +113,8 @@ def said(row: AuditRow) -> Iterator[tuple[str, str]]:
                 yield str(message["role"]).capitalize(), as_text(message.get("content") or message)
         case {"prompt": prompt}:
             yield "Prompt", as_text(prompt)
+        case {"input": texts}:
+            yield "Input", as_text(texts)
         case str():
             yield "Request", asked
     for name in ("reasoning", "answer"):

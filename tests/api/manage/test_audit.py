@@ -156,6 +156,20 @@ def test_content_only_when_it_is_wanted(hearth: Hearth) -> None:
     assert SECRET not in row["detail"] and "sha256:" in row["detail"]
 
 
+@pytest.mark.parametrize("texts", [SECRET, [SECRET, "another"], [5, 6, 7], [[5, 6], [7]]], ids=str)
+def test_the_texts_of_embeddings_are_kept_like_prompts(hearth: Hearth, texts: object) -> None:
+    body = {"model": hearth.models[0], "input": texts}
+    url = f"{hearth.base_url}/v1/embeddings"
+    hearth.server.settings.save({"audit_content": "full"})
+    row = row_of(hearth, httpx.post(url, json=body, timeout=30))
+    assert json.loads(row["detail"]) == {"request": {"input": texts}}
+    hearth.server.settings.save({"audit_content": "hashes"})
+    row = row_of(hearth, httpx.post(url, json=body, timeout=30))
+    assert SECRET not in row["detail"] and "sha256:" in row["detail"]
+    hearth.server.settings.save({"audit_content": None})
+    assert row_of(hearth, httpx.post(url, json=body, timeout=30))["detail"] is None
+
+
 def test_newest_first_with_limit_and_pages(hearth: Hearth) -> None:
     ids = [httpx.get(f"{hearth.base_url}/v1/models").headers["x-request-id"] for _ in range(5)]
     assert [row["id"] for row in logs(hearth, limit=3)] == ids[:1:-1]

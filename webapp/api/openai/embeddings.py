@@ -60,7 +60,9 @@ def embed() -> Response:
     here = record()
     here.generates = True
     body = read(EmbeddingBody, ())
-    stream = server().router.embed(EmbeddingRequest(request_id(), body.model, body.texts, visitor().name))
+    asked = EmbeddingRequest(request_id(), body.model, body.texts, visitor().name)
+    here.trace.asks(asked)
+    stream = server().router.embed(asked)
     on_disconnect(stream.close)
     vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
     finish = here.trace.finish
