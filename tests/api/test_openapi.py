@@ -8,12 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
+from flask import Flask, Response
 from jsonschema import Draft202012Validator
 
 from tests.api.test_malformed import FULL
 from tests.conftest import Hearth
+from webapp.api.declaration import takes, takes_query
 from webapp.api.docs import values_of
-from webapp.api.openapi import BODIES, EXAMPLES, routes_of
+from webapp.api.openapi import document as described
+from webapp.api.openapi import routes_of
+from webapp.api.strict import ModelName, StrictBody
 from webapp.app import create_app
 from webapp.settings.table import table
 
@@ -82,12 +86,43 @@ def test_every_reference_leads_somewhere(document: Json) -> None:
         Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES))
-def test_examples_fit_what_they_are_examples_of(document: Json, path: str) -> None:
-    method = next(method for method in ("post", "put") if method in document["paths"][path])
-    assert faults(document, schema_of(document, path, method), EXAMPLES[path]) == []
-    if path in BODIES:
-        BODIES[path].model_validate(EXAMPLES[path])
+def test_examples_fit_what_they_are_examples_of(document: Json, hearth: Hearth) -> None:
+    declared = [route for route in routes_of(create_app(hearth.server)) if route.declaration.example]
+    named = {"/v1/chat/completions", "/v1/detokenize", "/api/keys", "/api/settings/pool"}
+    assert named <= {route.path for route in declared}
+    for route in declared:
+        example = document["paths"][route.path][route.method]["requestBody"]["content"]["application/json"]["example"]
+        assert faults(document, schema_of(document, route.path, route.method), example) == [], route.path
+        if isinstance(route.declaration.body, type):
+            route.declaration.body.model_validate(example)
+
+
+class Wish(StrictBody):
+    model: ModelName
+    stream: bool | None = None
+
+
+def test_a_route_is_described_by_what_stands_at_it() -> None:
+    app = Flask("other")
+
+    @app.post("/v1/wishes/<name>")
+    @takes(Wish, example={"model": "m"})
+    @takes_query(often={"type": "integer"})
+    def wish(body: Wish, name: str) -> Response:
+        """A wish, come true."""
+        raise NotImplementedError
+
+    known = described("1", routes_of(app))
+    told = known["paths"]["/v1/wishes/{name}"]["post"]
+    assert told["summary"] == "A wish, come true."
+    assert [(parameter["name"], parameter["in"]) for parameter in told["parameters"]] == [
+        ("name", "path"),
+        ("often", "query"),
+    ]
+    body = told["requestBody"]["content"]["application/json"]
+    assert body == {"schema": {"$ref": "#/components/schemas/Wish"}, "example": {"model": "m"}}
+    assert known["components"]["schemas"]["Wish"]["required"] == ["model"]
+    assert told["responses"]["2XX"]["content"].keys() == {"application/json", "text/event-stream"}
 
 
 def test_limits_are_those_that_hold(document: Json) -> None:

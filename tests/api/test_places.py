@@ -12,8 +12,9 @@ from flask import Flask
 from tests.pages.conftest import Rows
 from webapp.api import register
 from webapp.api.anthropic.messages_schema import CountBody, MessagesBody
+from webapp.api.body import validate
 from webapp.api.openai.embeddings import EmbeddingBody
-from webapp.api.openai.generation_schema import ChatBody, CompletionBody, validate
+from webapp.api.openai.generation_schema import ChatBody, CompletionBody
 from webapp.api.openai.responses_schema import ResponseBody
 from webapp.api.openai.tokens_schema import DetokenizeBody, TokenizeBody
 from webapp.api.record import record

@@ -9,22 +9,17 @@ import pytest
 from openai.types import completion_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
-from webapp.api.openai.generation_schema import ChatBody, CompletionBody, validate
-from webapp.api.unsupported import (
-    HARMLESS,
-    REFUSED_BY_CHAT,
-    REFUSED_BY_COMPLETIONS,
-    Refused,
-    ignored_names,
-    refuse_unsupported,
-)
+from webapp.api.body import validate
+from webapp.api.openai import chat, completions
+from webapp.api.openai.generation_schema import ChatBody, CompletionBody
+from webapp.api.unsupported import HARMLESS, Refused, ignored_names, refuse_unsupported
 from webapp.errors import UnsupportedParameter
 
 HELLO = {"role": "user", "content": "hello"}
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 ROUTES = [
-    (chat_create_params.CompletionCreateParamsStreaming, ChatBody, REFUSED_BY_CHAT),
-    (completion_create_params.CompletionCreateParamsStreaming, CompletionBody, REFUSED_BY_COMPLETIONS),
+    (chat_create_params.CompletionCreateParamsStreaming, ChatBody, chat.REFUSED),
+    (completion_create_params.CompletionCreateParamsStreaming, CompletionBody, completions.REFUSED),
 ]
 
 
@@ -43,7 +38,7 @@ def test_docs_name_every_parameter(_: Any, schema: Any, refused: tuple[Refused, 
     assert {name for name in names if f"`{name}`" not in text} == set()
 
 
-@pytest.mark.parametrize("refused", [REFUSED_BY_CHAT, REFUSED_BY_COMPLETIONS], ids=["chat", "completions"])
+@pytest.mark.parametrize("refused", [chat.REFUSED, completions.REFUSED], ids=["chat", "completions"])
 def test_refused_by_name_unless_off(refused: tuple[Refused, ...]) -> None:
     for parameter in refused:
         for off in (None, *parameter.off):
@@ -56,19 +51,19 @@ def test_refused_by_name_unless_off(refused: tuple[Refused, ...]) -> None:
 @pytest.mark.parametrize("body", [{"verbosity": "high"}, {"modalities": ["text", "audio"]}, {"functions": {}}], ids=str)
 def test_almost_off_is_not_off(body: dict[str, object]) -> None:
     with pytest.raises(UnsupportedParameter):
-        refuse_unsupported(body, REFUSED_BY_CHAT)
+        refuse_unsupported(body, chat.REFUSED)
 
 
 def test_ignored_fields_are_named_with_their_path() -> None:
     message = {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}], "mood": 1}
     raw = {"model": "m", "messages": [HELLO, message], "user": "me", "n": 1, "mirostat": 2}
     body = validate(raw, ChatBody)
-    assert ignored_names(body, REFUSED_BY_CHAT) == ("mirostat, messages[1].mood, messages[1].content[0].cache_control")
+    assert ignored_names(body, chat.REFUSED) == ("mirostat, messages[1].mood, messages[1].content[0].cache_control")
 
 
 def test_ignored_names_are_safe_in_a_header() -> None:
     raw = {"model": "m", "messages": [HELLO], "a\r\nset-cookie: x": 1, "ä" * 500: 1}
-    names = ignored_names(validate(raw, ChatBody), REFUSED_BY_CHAT)
+    names = ignored_names(validate(raw, ChatBody), chat.REFUSED)
     assert names.isascii() and names.isprintable() and len(names) < 200
     many = {"model": "m", "messages": [HELLO]} | {f"x{number}": 1 for number in range(5000)}
-    assert ignored_names(validate(many, ChatBody), REFUSED_BY_CHAT).endswith("x19, ...")
+    assert ignored_names(validate(many, ChatBody), chat.REFUSED).endswith("x19, ...")

@@ -9,8 +9,9 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from webapp.api.ask import json_response
-from webapp.api.openapi import Json, document, routes_of
+from webapp.api.declaration import Json, gives
+from webapp.api.openapi import document, routes_of
+from webapp.api.reply import json_response
 from webapp.gate import server
 
 ROOMS = {"v1": "For any client", "api": "For whoever manages Hearth", "health": "Health"}
@@ -19,7 +20,7 @@ routes = Blueprint("docs", __name__, url_prefix="/v1")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Parameter:
     """One field of a body, or one parameter of an address."""
 
     name: str
@@ -33,7 +34,7 @@ class Entry:
     method: str
     path: str
     summary: str
-    fields: tuple[Field, ...]
+    fields: tuple[Parameter, ...]
     example: str
 
 
@@ -44,6 +45,7 @@ def show_openapi() -> Response:
 
 
 @routes.get("/docs")
+@gives("text/html")
 def show_docs() -> Response:
     """The same as a page."""
     known = _document()
@@ -61,7 +63,7 @@ def _document() -> Json:
 def _entry(path: str, method: str, operation: Json, known: Json) -> Entry:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     fields = [
-        Field(parameter["name"], values_of(parameter["schema"]), parameter["required"], "")
+        Parameter(parameter["name"], values_of(parameter["schema"]), parameter["required"], "")
         for parameter in operation.get("parameters", ())
     ]
     if body:
@@ -70,13 +72,13 @@ def _entry(path: str, method: str, operation: Json, known: Json) -> Entry:
     return Entry(method.upper(), path, operation["summary"], tuple(fields), example)
 
 
-def _fields(schema: Json) -> Iterator[Field]:
+def _fields(schema: Json) -> Iterator[Parameter]:
     required = schema.get("required", ())
     for name, values in schema["properties"].items():
         help = values.get("description") or next(
             (one["description"] for one in values.get("anyOf", ()) if "description" in one), ""
         )
-        yield Field(name, values_of(values), name in required, help)
+        yield Parameter(name, values_of(values), name in required, help)
 
 
 def resolved(schema: Json, known: Json) -> Json:

@@ -1,4 +1,4 @@
-"""The OpenAPI description of /v1 and /api, made from the routes there are and the schemas they validate with.
+"""The OpenAPI description of /v1 and /api, made from the routes there are and what is declared at their views.
 
 Summaries are the first lines of the views' docstrings. Knows nothing of the server that answers.
 """
@@ -12,76 +12,18 @@ from functools import lru_cache
 from typing import Any
 
 from flask import Flask
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from webapp.api.anthropic.messages_schema import CountBody, MessagesBody
-from webapp.api.manage.audit import FORMATS, MOST_ROWS
-from webapp.api.openai.embeddings import EmbeddingBody
-from webapp.api.openai.generation_schema import ChatBody, CompletionBody
-from webapp.api.openai.response_items import DEFAULT_LIMIT as DEFAULT_ITEMS
-from webapp.api.openai.response_items import MOST as MOST_ITEMS
-from webapp.api.openai.response_items import ORDERS
-from webapp.api.openai.responses_schema import ResponseBody
-from webapp.api.openai.tokens_schema import DetokenizeBody, TokenizeBody
+from webapp.api.declaration import JSON_TYPE, Declaration, Json, ObjectBody, declaration_of
 from webapp.dialects import speaks_anthropic, wants_json
 from webapp.people.keys import MOST_MODELS, NAME, SCOPES
 from webapp.routing.profiles import TABLE, Profile
 from webapp.settings.field import Rule
 from webapp.settings.table import table
-from webapp.store.audit import ASKED
-
-Json = dict[str, Any]
 
 VERSION = "3.1.0"
 REFERENCE = "#/components/schemas/{model}"
-EMBER = "ember"
-HELLO: Json = {"model": EMBER, "messages": [{"role": "user", "content": "Hello!"}]}
-
-# What each route's body is validated with.
-BODIES: Mapping[str, type[BaseModel]] = {
-    "/v1/chat/completions": ChatBody,
-    "/v1/completions": CompletionBody,
-    "/v1/embeddings": EmbeddingBody,
-    "/v1/messages": MessagesBody,
-    "/v1/messages/count_tokens": CountBody,
-    "/v1/responses": ResponseBody,
-    "/v1/tokenize": TokenizeBody,
-    "/v1/detokenize": DetokenizeBody,
-}
-STREAMED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"})
-EXAMPLES: Mapping[str, Json] = {
-    "/v1/chat/completions": HELLO,
-    "/v1/completions": {"model": EMBER, "prompt": "The fire in the", "max_tokens": 32},
-    "/v1/embeddings": {"model": EMBER, "input": ["a warm fire", "a cold river"]},
-    "/v1/messages": {**HELLO, "max_tokens": 256},
-    "/v1/messages/count_tokens": HELLO,
-    "/v1/responses": {"model": EMBER, "input": "Hello!"},
-    "/v1/tokenize": {"model": EMBER, "input": "a warm fire"},
-    "/v1/detokenize": {"model": EMBER, "tokens": [5, 6, 7]},
-    "/api/models/load": {"model": EMBER},
-    "/api/models/unload": {"model": EMBER},
-    "/api/settings": {"max_tokens": 2048},
-    "/api/settings/pool": {"memory_limit": 8},
-    "/api/profiles": {"name": "brief", "model": EMBER, "system_prompt": "Be brief."},
-    "/api/keys": {"name": "agent", "scope": "inference", "expires": 86_400, "models": [EMBER]},
-}
-QUERIES: Mapping[str, Mapping[str, Json]] = {
-    "/api/audit/logs": {
-        **{name: {"type": "string"} for name in sorted(ASKED)},
-        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
-        "before": {"type": "string", "description": "The `next` of the rows before."},
-    },
-    "/api/audit/export": {
-        **{name: {"type": "string"} for name in sorted(ASKED)},
-        "format": {"enum": sorted(FORMATS), "default": "jsonl"},
-    },
-    "/v1/responses/{response_id}/input_items": {
-        "limit": {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": DEFAULT_ITEMS},
-        "order": {"enum": list(ORDERS), "default": ORDERS[0]},
-        "after": {"type": "string", "description": "The id of the item before."},
-    },
-}
 KEY: Json = {
     "type": "object",
     "required": ["name"],
@@ -138,6 +80,7 @@ class Route:
     endpoint: str
     summary: str
     arguments: tuple[str, ...]
+    declaration: Declaration
 
 
 def routes_of(app: Flask) -> tuple[Route, ...]:
@@ -149,6 +92,7 @@ def routes_of(app: Flask) -> tuple[Route, ...]:
             endpoint=rule.endpoint.removeprefix("api."),
             summary=(app.view_functions[rule.endpoint].__doc__ or "").strip().partition("\n")[0],
             arguments=tuple(sorted(rule.arguments)),
+            declaration=declaration_of(app.view_functions[rule.endpoint]),
         )
         for rule in app.url_map.iter_rules()
         if wants_json(rule.rule)
@@ -159,7 +103,7 @@ def routes_of(app: Flask) -> tuple[Route, ...]:
 @lru_cache(maxsize=1)
 def document(version: str, routes: tuple[Route, ...]) -> Json:
     """The whole description. Made once: neither routes nor schemas change while the program runs."""
-    schemas = {**_schemas(), **ERRORS}
+    schemas = {**_checked_bodies(routes), **_object_bodies(routes), **ERRORS}
     paths: dict[str, Json] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method] = _operation(route)
@@ -176,21 +120,16 @@ def document(version: str, routes: tuple[Route, ...]) -> Json:
     }
 
 
-def _schemas() -> dict[str, Json]:
-    _, found = models_json_schema(
-        [(schema, "validation") for schema in dict.fromkeys(BODIES.values())], ref_template=REFERENCE
-    )
-    bodies = {schema.__name__ for schema in BODIES.values()}
-    plain = {name: _plain(schema) for name, schema in found["$defs"].items()}
-    return {
-        **{name: _or_null(schema) if name in bodies else schema for name, schema in plain.items()},
-        "Profile": _or_null(_profile()),
-        "ProfileValues": _or_null({**_profile(), "required": ["model"]}),
-        "Key": _or_null(KEY),
-        "Settings": _settings(None),
-        "PoolSettings": _settings("Pool"),
-        "ModelName": {"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}}},
-    }
+def _checked_bodies(routes: Iterable[Route]) -> dict[str, Json]:
+    """The models that bodies are validated with, and those they are made of."""
+    bodies = {body.__name__: body for route in routes if isinstance(body := route.declaration.body, type)}
+    _, found = models_json_schema([(body, "validation") for body in bodies.values()], ref_template=REFERENCE)
+    plain = {name: _plain(schema) for name, schema in found.get("$defs", {}).items()}
+    return {name: _or_null(schema) if name in bodies else schema for name, schema in plain.items()}
+
+
+def _object_bodies(routes: Iterable[Route]) -> dict[str, Json]:
+    return {body.name: body.schema() for route in routes if isinstance(body := route.declaration.body, ObjectBody)}
 
 
 def _operation(route: Route) -> Json:
@@ -206,34 +145,19 @@ def _operation(route: Route) -> Json:
     }
     if parameters := [*_path_parameters(route), *_query_parameters(route)]:
         operation["parameters"] = parameters
-    if body := _body(route):
-        content = _json({"$ref": _reference(body)})
-        if example := EXAMPLES.get(route.path):
-            content["application/json"]["example"] = example
+    if body := route.declaration.body:
+        content = _json({"$ref": _reference(body.name if isinstance(body, ObjectBody) else body.__name__)})
+        if route.declaration.example:
+            content[JSON_TYPE]["example"] = route.declaration.example
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-def _body(route: Route) -> str | None:
-    """The name of the schema that the body must fit."""
-    if route.method not in ("post", "put"):
-        return None
-    if schema := BODIES.get(route.path):
-        return schema.__name__
-    named = {"settings.save_settings": "Settings", "settings.save_pool_settings": "PoolSettings"}
-    named |= {"profiles.create_profile": "Profile", "profiles.replace_profile": "ProfileValues"}
-    named |= {"keys.create_key": "Key"}
-    named |= {"installed.load_model": "ModelName", "installed.unload_model": "ModelName"}
-    return named.get(route.endpoint)
-
-
 def _answer(route: Route) -> Json:
-    if route.path == "/v1/docs":
-        return {"text/html": {"schema": {"type": "string"}}}
-    if route.path == "/api/audit/export":
-        return {kind.partition(";")[0]: {"schema": {"type": "string"}} for _, kind in FORMATS.values()}
-    plain = _json({"type": "object"})
-    return {**plain, "text/event-stream": {}} if route.path in STREAMED else plain
+    objects = _json({"type": "object"})
+    texts = {kind: {"schema": {"type": "string"}} for kind in route.declaration.gives if kind != JSON_TYPE}
+    streamed: Json = {"text/event-stream": {}} if route.declaration.streams else {}
+    return {**(objects if JSON_TYPE in route.declaration.gives else {}), **texts, **streamed}
 
 
 def _path_parameters(route: Route) -> Iterable[Json]:
@@ -242,17 +166,22 @@ def _path_parameters(route: Route) -> Iterable[Json]:
 
 
 def _query_parameters(route: Route) -> Iterable[Json]:
-    for name, schema in QUERIES.get(route.path, {}).items():
+    for name, schema in route.declaration.query.items():
         yield {"name": name, "in": "query", "required": False, "schema": schema}
 
 
-def _profile() -> Json:
+def key_schema() -> Json:
+    return _or_null(KEY)
+
+
+def profile_schema(*required: str) -> Json:
+    """A profile, with those of its fields that a body must have."""
     schema = _plain(TypeAdapter(Profile).json_schema(ref_template=REFERENCE))
     properties = {name: {**schema["properties"][name], "description": choice.help} for name, choice in TABLE.items()}
-    return {"type": "object", "required": ["name", "model"], "properties": properties}
+    return _or_null({"type": "object", "required": list(required), "properties": properties})
 
 
-def _settings(section: str | None) -> Json:
+def settings_schema(section: str | None = None) -> Json:
     """Every setting, or those of one section; null goes back to the default."""
     rules = {name: rule for name, (_, rule) in table().items() if section in (None, rule.section)}
     return {
@@ -305,4 +234,4 @@ def _reference(name: str) -> str:
 
 
 def _json(schema: Json) -> Json:
-    return {"application/json": {"schema": schema}}
+    return {JSON_TYPE: {"schema": schema}}

@@ -1,18 +1,29 @@
-"""What every wire schema is made of: the strict base model, and refusals of types that OpenAI defines."""
+"""What every wire schema is made of: the strict base model, the fields that all dialects have, and refusals by name.
+
+Knows no Flask and no engine.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from webapp.errors import Place
+from webapp.errors import InvalidRequest, Place
 
 UNSUPPORTED = "unsupported_parameter"
+MAX_MESSAGES = 2048
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 256
+MAX_OUTPUT_TOKENS = 2**31 - 1
+
+ModelName = Annotated[str, Field(min_length=1, max_length=512)]
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 
 
-class Wire(BaseModel):
+class StrictBody(BaseModel):
     """Strict: a bool is no number, a number is no string; NaN and Infinity are nothing at all."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
@@ -33,3 +44,11 @@ def dotted(steps: Place) -> str:
 def unsupported(message: str, **values: object) -> PydanticCustomError:
     """Refuses by name what Hearth knows and does not do."""
     return PydanticCustomError(UNSUPPORTED, message, values)
+
+
+def shape_of(value: object) -> str:
+    return "<list>" if isinstance(value, list) else "<text>"
+
+
+def missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")

@@ -1,6 +1,6 @@
-"""The parameters OpenAI defines and Hearth does not do: which are refused by name, which do no harm.
+"""The parameters that clients know and Hearth does not do: refused by name, harmless, or ignored and named.
 
-docs/api.md shows the same table to its readers. Knows no Flask and no engine.
+Each route has its table of those it refuses; docs/api.md shows the same to its readers. Knows no Flask and no engine.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from webapp.api.strict import Wire
+from webapp.api.strict import StrictBody
 from webapp.errors import UnsupportedParameter
 
-# Accepted without effect: they name, store or bill a request, and change nothing in its answer.
+# Of OpenAI's, accepted without effect: they name, store or bill a request, and change nothing in its answer.
 HARMLESS = frozenset(
     {
         "user",
@@ -42,23 +42,6 @@ class Refused:
         return any(type(value) is type(off) and value == off for off in self.off)
 
 
-REFUSED_BY_CHAT = (
-    Refused("audio"),
-    Refused("chat_template"),
-    Refused("function_call", ("none", "auto")),
-    Refused("functions", ([],)),
-    Refused("modalities", (["text"],)),
-    Refused("moderation"),
-    Refused("prediction"),
-    Refused("verbosity", ("medium",)),
-    Refused("web_search_options"),
-)
-REFUSED_BY_COMPLETIONS = (
-    Refused("best_of", (1,)),
-    Refused("suffix", ("",)),
-)
-
-
 def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...]) -> None:
     for parameter in refused:
         value = body.get(parameter.name)
@@ -68,7 +51,7 @@ def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...])
             )
 
 
-def ignored_names(body: Wire, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
+def ignored_names(body: StrictBody, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
     """The unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
     known = harmless | {parameter.name for parameter in refused}
     names: list[str] = []
@@ -80,7 +63,7 @@ def ignored_names(body: Wire, refused: tuple[Refused, ...], harmless: frozenset[
     return ", ".join(names)
 
 
-def _extra_paths(model: Wire, known: frozenset[str] = frozenset(), prefix: str = "") -> Iterator[str]:
+def _extra_paths(model: StrictBody, known: frozenset[str] = frozenset(), prefix: str = "") -> Iterator[str]:
     if model.left_out:
         yield prefix.removesuffix(".")
         return
@@ -89,9 +72,9 @@ def _extra_paths(model: Wire, known: frozenset[str] = frozenset(), prefix: str =
             yield prefix + _header_safe(name)
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if isinstance(value, Wire):
+        if isinstance(value, StrictBody):
             yield from _extra_paths(value, prefix=f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], Wire):
+        elif isinstance(value, list) and value and isinstance(value[0], StrictBody):
             for index, item in enumerate(value):
                 yield from _extra_paths(item, prefix=f"{prefix}{name}[{index}].")
 

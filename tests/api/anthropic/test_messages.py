@@ -12,7 +12,7 @@ from tests.api.test_unsupported import DOCS
 from webapp.api.anthropic.messages import HARMLESS, REFUSED
 from webapp.api.anthropic.messages_schema import CountBody, MessagesBody
 from webapp.api.anthropic.messages_wire import MessageWire, folded
-from webapp.api.openai.generation_schema import validate
+from webapp.api.body import validate
 from webapp.api.unsupported import ignored_names
 from webapp.errors import EngineFailed, InvalidRequest, UnsupportedParameter
 from webapp.generation import (

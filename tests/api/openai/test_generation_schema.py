@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from webapp.api.openai.generation_schema import ChatBody, CompletionBody, parse_object, validate
+from webapp.api.body import parse_object, validate
+from webapp.api.openai.generation_schema import ChatBody, CompletionBody
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import Call, GenerationRequest, Message, TextPart
 

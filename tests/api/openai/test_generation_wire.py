@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from webapp.api.openai.generation_wire import ChatWire, CompletionWire, plain, server_sent
+from webapp.api.openai.generation_wire import ChatWire, CompletionWire
 from webapp.errors import EngineFailed
 from webapp.generation import (
-    Completion,
+    Choice,
     Event,
     Finish,
     FinishReason,
@@ -22,7 +22,6 @@ from webapp.generation import (
     Timing,
     Usage,
 )
-from webapp.stream import collect
 
 TIMING = Timing(0.0, 0.1, 0.2)
 BARE = GenerationRequest("r1", "m", prompt="Once")
@@ -38,7 +37,7 @@ EVENTS: list[Event] = [
 
 
 def chat_wire(include_usage: bool = False) -> ChatWire:
-    return ChatWire(GenerationRequest("r1", 'odd "model"'), 1700000000, include_usage)
+    return ChatWire([GenerationRequest("r1", 'odd "model"')], 1700000000, include_usage)
 
 
 def messages(body: bytes) -> list[Any]:
@@ -51,12 +50,8 @@ def messages(body: bytes) -> list[Any]:
     return parsed
 
 
-def stream(wire: ChatWire | CompletionWire, include_usage: bool = False) -> bytes:
-    return b"".join(server_sent(iter(EVENTS), [wire], include_usage))
-
-
-def whole_of(wire: ChatWire | CompletionWire, completion: Completion) -> dict[str, object]:
-    return plain([wire], [completion], completion.finish.usage)
+def stream(wire: ChatWire | CompletionWire) -> bytes:
+    return b"".join(wire.stream(EVENTS))
 
 
 def test_chat_chunks_fold_to_the_plain_answer() -> None:
@@ -65,7 +60,7 @@ def test_chat_chunks_fold_to_the_plain_answer() -> None:
     assert deltas[0] == {"role": "assistant", "content": ""}
     assert "".join(delta.get("content", "") for delta in deltas) == "Hello " + AWKWARD
     assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "hm"
-    answer: Any = whole_of(chat_wire(), collect(iter(EVENTS)))
+    answer: Any = chat_wire().plain(iter(EVENTS))
     (choice,) = answer["choices"]
     assert choice["message"]["content"] == "Hello " + AWKWARD
     assert choice["message"]["reasoning_content"] == "hm"
@@ -79,17 +74,17 @@ def test_chat_chunks_fold_to_the_plain_answer() -> None:
 
 
 def test_completion_chunks_fold_to_the_plain_answer() -> None:
-    wire = CompletionWire(BARE, 1700000000, False)
+    wire = CompletionWire([BARE], 1700000000, False)
     chunks = messages(stream(wire))
-    answer: Any = whole_of(wire, collect(iter(EVENTS)))
+    answer: Any = wire.plain(iter(EVENTS))
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == answer["choices"][0]["text"]
     assert answer["choices"][0]["text"] == "hmHello " + AWKWARD
     assert {chunk["id"] for chunk in chunks} == {"cmpl-r1"}
 
 
-@pytest.mark.parametrize("wire", [chat_wire(True), CompletionWire(BARE, 1, True)], ids=["chat", "completions"])
+@pytest.mark.parametrize("wire", [chat_wire(True), CompletionWire([BARE], 1, True)], ids=["chat", "completions"])
 def test_usage_comes_last_with_no_choices_and_is_null_before(wire: ChatWire | CompletionWire) -> None:
-    body = stream(wire, include_usage=True)
+    body = stream(wire)
     *chunks, last = messages(body)
     assert body.endswith(b"\n\ndata: [DONE]\n\n")
     assert chunks and all(chunk["usage"] is None for chunk in chunks)
@@ -101,7 +96,7 @@ def test_usage_comes_last_with_no_choices_and_is_null_before(wire: ChatWire | Co
         "prompt_tokens_details": {"cached_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 1},
     }
-    answer: Any = whole_of(wire, collect(iter(EVENTS)))
+    answer: Any = wire.plain(iter(EVENTS))
     assert answer["usage"] == last["usage"]
 
 
@@ -112,7 +107,7 @@ def test_without_include_usage_no_chunk_speaks_of_it() -> None:
 @pytest.mark.parametrize("reason", ["stop", "length", "cancelled"])
 def test_one_finish_reason_last(reason: FinishReason) -> None:
     events = [Text("x"), Finish(reason, USAGE, TIMING)]
-    chunks = messages(b"".join(server_sent(iter(events), [chat_wire()], False)))
+    chunks = messages(b"".join(chat_wire().stream(events)))
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, reason]
 
 
@@ -125,7 +120,7 @@ def test_a_failure_in_the_middle_is_the_last_message_and_there_is_no_done() -> N
         yield Text("half")
         raise EngineFailed("The engine broke under this request.")
 
-    body = b"".join(server_sent(failing(), [chat_wire()], True))
+    body = b"".join(chat_wire(True).stream(failing()))
     *_, last = messages(body)
     assert last == {
         "error": {
@@ -139,7 +134,33 @@ def test_a_failure_in_the_middle_is_the_last_message_and_there_is_no_done() -> N
 
 
 def test_a_model_named_like_the_mark_changes_nothing() -> None:
-    wire = ChatWire(GenerationRequest("r1", "a\x00b"), 1, False)
-    (chunk,) = messages(wire.text("hi"))
+    wire = ChatWire([GenerationRequest("r1", "a\x00b")], 1, False)
+    _, chunk, _ = messages(b"".join(wire.stream([Text("hi"), Finish("stop", USAGE, TIMING)])))
     assert chunk["model"] == "a\x00b"
     assert chunk["choices"][0]["delta"] == {"content": "hi"}
+
+
+def test_choices_stand_side_by_side_in_chunks_and_in_the_answer() -> None:
+    parts = [GenerationRequest(f"r1-{index}", "m", prompt="Once", whole="r1") for index in range(2)]
+    end = Finish("length", USAGE, TIMING)
+    events = [Choice(1, Text("b")), Choice(0, Text("a")), Choice(0, end), Choice(1, end), end]
+    for wire_type in (ChatWire, CompletionWire):
+        body = b"".join(wire_type(parts, 1, False).stream(events))
+        *chunks, first, second = messages(body)
+        assert [chunk["choices"][0]["index"] for chunk in chunks[-2:]] == [1, 0]
+        ends = [(chunk["choices"][0]["index"], chunk["choices"][0]["finish_reason"]) for chunk in (first, second)]
+        assert ends == [(0, "length"), (1, "length")]
+        assert body.count(b"[DONE]") == 1
+        answer: Any = wire_type(parts, 1, False).plain(iter(events))
+        assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+        assert answer["id"].endswith("-r1") and answer["usage"]["total_tokens"] == 8
+
+
+def test_what_is_echoed_comes_before_the_events() -> None:
+    def wire() -> CompletionWire:
+        return CompletionWire([BARE], 1, False, [Text("Once")])
+
+    events = [Text(" upon"), Finish("stop", USAGE, TIMING)]
+    streamed = "".join(chunk["choices"][0]["text"] for chunk in messages(b"".join(wire().stream(events))))
+    answer: Any = wire().plain(iter(events))
+    assert streamed == answer["choices"][0]["text"] == "Once upon"

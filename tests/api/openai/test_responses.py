@@ -9,7 +9,7 @@ import pytest
 from openai.types.responses import response_create_params
 
 from tests.api.test_unsupported import DOCS
-from webapp.api.openai.generation_schema import validate
+from webapp.api.body import validate
 from webapp.api.openai.responses import IGNORED, REFUSED
 from webapp.api.openai.responses_schema import ResponseBody
 from webapp.api.openai.responses_wire import ResponseWire

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.api.openai.test_generation_wire import whole_of
-from webapp.api.openai.generation_schema import ChatBody, validate
-from webapp.api.openai.generation_wire import ChatWire, server_sent
+from webapp.api.body import validate
+from webapp.api.openai.generation_schema import ChatBody
+from webapp.api.openai.generation_wire import ChatWire
 from webapp.errors import InvalidRequest, UnsupportedParameter
 from webapp.generation import (
     Event,
@@ -26,7 +26,6 @@ from webapp.generation import (
     ToolChoice,
     Usage,
 )
-from webapp.stream import collect
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER: dict[str, Any] = {
@@ -104,7 +103,7 @@ def test_refused_under_its_path(fields: dict[str, Any], param: str, code: str) -
 
 
 def wire(*tools: Tool) -> ChatWire:
-    return ChatWire(GenerationRequest("r1", "m", tools=tools), 1700000000, False)
+    return ChatWire([GenerationRequest("r1", "m", tools=tools)], 1700000000, False)
 
 
 def folded(body: bytes) -> tuple[dict[str, Any], str | None]:
@@ -150,15 +149,15 @@ def test_a_stream_folded_is_the_plain_answer(
     for index, (name, arguments) in enumerate(calls):
         events += pieces(index, name, arguments)
     events.append(Finish(reason, Usage(1, 1), Timing(0, 0, 0)))
-    plain: Any = whole_of(wire(Tool("f")), collect(iter(events)))
+    plain: Any = wire(Tool("f")).plain(iter(events))
     (choice,) = plain["choices"]
     message = {name: value for name, value in choice["message"].items() if name not in ("role", "refusal")}
-    assert folded(b"".join(server_sent(iter(events), [wire(Tool("f"))], False))) == (message, choice["finish_reason"])
+    assert folded(b"".join(wire(Tool("f")).stream(events))) == (message, choice["finish_reason"])
 
 
 def test_a_streamed_call_has_id_and_name_first() -> None:
-    chunks = [json.loads(wire(Tool("f")).tool_call(piece)[6:]) for piece in pieces(1, "f", ["{", "}"])]  # type: ignore[arg-type]
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    _, *chunks = wire(Tool("f")).stream(pieces(1, "f", ["{", "}"]))
+    deltas = [json.loads(chunk[6:])["choices"][0]["delta"] for chunk in chunks]
     first = {"index": 1, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}
     rest = [{"index": 1, "function": {"arguments": piece}} for piece in "{}"]
     assert deltas == [{"tool_calls": [piece]} for piece in (first, *rest)]
@@ -168,7 +167,7 @@ def test_a_streamed_call_has_id_and_name_first() -> None:
 def test_content_is_null_where_there_is_nothing_but_calls(text: str) -> None:
     events: list[Event] = [Text(text)] if text else []
     events += [*pieces(0, "f", ["{}"]), Finish("tool_calls", Usage(1, 1), Timing(0, 0, 0))]
-    plain: Any = whole_of(wire(Tool("f")), collect(iter(events)))
+    plain: Any = wire(Tool("f")).plain(iter(events))
     message = plain["choices"][0]["message"]
     assert message["content"] == (text or None)
     call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -6,9 +6,10 @@ from flask import Blueprint, Response
 
 from webapp.api.anthropic.messages_schema import CountBody, MessagesBody
 from webapp.api.anthropic.messages_wire import MessageWire
-from webapp.api.ask import begin, event_stream, json_response, read, tell_ignored
+from webapp.api.ask import ask
 from webapp.api.current import request_id
-from webapp.api.record import record
+from webapp.api.declaration import HELLO, takes
+from webapp.api.reply import json_response
 from webapp.api.unsupported import Refused
 from webapp.gate import server
 
@@ -33,20 +34,16 @@ routes = Blueprint("messages", __name__, url_prefix="/v1/messages")
 
 
 @routes.post("")
-def create_message() -> Response:
+@takes(MessagesBody, example=HELLO | {"max_tokens": 256}, refused=REFUSED, harmless=HARMLESS, generates=True)
+def create_message(body: MessagesBody) -> Response:
     """An answer to a conversation, whole or as message events."""
-    record().generates = True
-    body = read(MessagesBody, REFUSED)
     request = body.to_request(request_id())
-    stream, events = begin(request)
-    wire = MessageWire(request.id, request.model, body.shows_thinking)
-    response = event_stream(wire.stream(events), stream) if body.stream else json_response(wire.plain(events))
-    return tell_ignored(response, body, REFUSED, HARMLESS)
+    return ask([request], lambda: MessageWire(request.id, request.model, body.shows_thinking), body.stream)
 
 
 @routes.post("/count_tokens")
-def count_tokens() -> Response:
+@takes(CountBody, example=HELLO, refused=REFUSED, harmless=HARMLESS)
+def count_tokens(body: CountBody) -> Response:
     """How many tokens the prompt of such a message comes to; counted, not estimated."""
-    body = read(CountBody, REFUSED)
     prompt = server().router.render(body.to_request(request_id()))
-    return tell_ignored(json_response({"input_tokens": len(prompt.tokens)}), body, REFUSED, HARMLESS)
+    return json_response({"input_tokens": len(prompt.tokens)})

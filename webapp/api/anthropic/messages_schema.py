@@ -12,16 +12,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from webapp.api.openai.generation_schema import (
+from webapp.api.openai.tools_schema import MAX_TOOLS, FunctionName, Parameters, check
+from webapp.api.strict import (
     MAX_MESSAGES,
     MAX_STOP_STRINGS,
+    ModelName,
     StopString,
+    StrictBody,
     TokenLimit,
+    dotted,
     missing,
     shape_of,
+    unsupported,
 )
-from webapp.api.openai.tools_schema import MAX_TOOLS, FunctionName, Parameters, check
-from webapp.api.strict import Wire, dotted, unsupported
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Call, ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
 
@@ -32,7 +35,7 @@ CHOICES: dict[str, ChoiceMode] = {"auto": "auto", "any": "required", "tool": "re
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class Block(Wire):
+class Block(StrictBody):
     """A piece of a message. What Anthropic's clients say about caching is true here without being asked for."""
 
     cache_control: dict[str, Any] | None = None
@@ -65,13 +68,13 @@ class ToolUseBlock(Block):
         return Call(self.id, self.name, json.dumps(self.input, ensure_ascii=False))
 
 
-def _tag_of(block: object) -> str | None:
+def _tag_of_block(block: object) -> str | None:
     """In angle brackets, so that error paths can leave it out."""
     kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
     return f"<{kind}>" if isinstance(kind, str) else None
 
 
-def _known(*kinds: str) -> BeforeValidator:
+def _only_blocks(*kinds: str) -> BeforeValidator:
     def refuse_others(block: object) -> object:
         kind = block.get("type") if isinstance(block, dict) else None
         if isinstance(kind, str) and kind not in kinds:
@@ -81,7 +84,7 @@ def _known(*kinds: str) -> BeforeValidator:
     return BeforeValidator(refuse_others)
 
 
-OnlyText = Annotated[TextBlock, _known("text")]
+OnlyText = Annotated[TextBlock, _only_blocks("text")]
 TextBlocks = Annotated[list[OnlyText], Field(fail_fast=True), Tag("<list>")]
 SaidText = Annotated[Annotated[str, Tag("<text>")] | TextBlocks, Discriminator(shape_of)]
 
@@ -99,14 +102,14 @@ AnyBlock = Annotated[
     | Annotated[RedactedThinkingBlock, Tag("<redacted_thinking>")]
     | Annotated[ToolUseBlock, Tag("<tool_use>")]
     | Annotated[ToolResultBlock, Tag("<tool_result>")],
-    Discriminator(_tag_of),
-    _known("text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+    Discriminator(_tag_of_block),
+    _only_blocks("text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
 ]
 Blocks = Annotated[list[AnyBlock], Field(fail_fast=True), Tag("<list>")]
 Said = Annotated[Annotated[str, Tag("<text>")] | Blocks, Discriminator(shape_of)]
 
 
-class TurnBody(Wire):
+class AnthropicTurn(StrictBody):
     role: Literal["user", "assistant", "system"]
     content: Said
 
@@ -142,7 +145,7 @@ class TurnBody(Wire):
             )
 
 
-class Thinking(Wire):
+class Thinking(StrictBody):
     """`budget_tokens` is a wish that no open model knows of."""
 
     type: Literal["enabled", "disabled", "adaptive"]
@@ -150,12 +153,12 @@ class Thinking(Wire):
     display: Literal["summarized", "omitted"] | None = None
 
 
-class OutputFormat(Wire):
+class OutputFormat(StrictBody):
     type: Literal["json_schema"]
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
 
 
-class OutputConfig(Wire):
+class OutputConfig(StrictBody):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputFormat | None = None
 
@@ -180,7 +183,7 @@ class ToolOffer(Block):
         return Tool(self.name, self.description, self.input_schema, bool(self.strict))
 
 
-class ChoiceAsked(Wire):
+class AnthropicChoice(StrictBody):
     type: Literal["auto", "any", "tool", "none"]
     name: FunctionName | None = None
     disable_parallel_tool_use: bool | None = None
@@ -191,16 +194,16 @@ class ChoiceAsked(Wire):
         return ToolChoice(CHOICES[self.type], self.name if self.type == "tool" else None)
 
 
-class CountBody(Wire):
+class CountBody(StrictBody):
     """Whatever the prompt is made of."""
 
-    model: Annotated[str, Field(min_length=1, max_length=512)]
-    messages: Annotated[list[TurnBody], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    model: ModelName
+    messages: Annotated[list[AnthropicTurn], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     system: SaidText | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     tools: Annotated[list[ToolOffer], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
-    tool_choice: ChoiceAsked | None = None
+    tool_choice: AnthropicChoice | None = None
 
     def to_request(self, request_id: str) -> GenerationRequest:
         tools, choice = self._offered

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from webapp.api.wire import server_sent
 from webapp.dialects import error_body
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
@@ -41,9 +42,9 @@ class MessageWire:
         try:
             for event in events:
                 for said in self._say(event):
-                    yield server_sent(said["type"], said)
+                    yield server_sent(said, said["type"])
         except HearthError as error:
-            yield server_sent("error", error_body(error, "anthropic", self._request_id))
+            yield server_sent(error_body(error, "anthropic", self._request_id), "error")
 
     def plain(self, events: Iterable[Event]) -> dict[str, Any]:
         return folded(said for event in events for said in self._say(event))
@@ -148,7 +149,3 @@ def usage_to_wire(usage: Usage) -> dict[str, object]:
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
-
-
-def server_sent(name: str, body: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(body, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()

@@ -13,21 +13,29 @@ from itertools import chain
 
 from flask import Blueprint, Response, request
 
-from webapp.api.ask import json_response
+from webapp.api.declaration import Json, gives, takes_query
+from webapp.api.reply import json_response
 from webapp.errors import InvalidRequest
 from webapp.gate import server
-from webapp.store.audit import COLUMNS, AuditRow, Filters
+from webapp.store.audit import ASKED, COLUMNS, AuditRow, Filters
 
 DEFAULT_ROWS = 100
 MOST_ROWS = 1000
 PIECE_CHARACTERS = 65_536
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 HEAD = (*COLUMNS[:-1], "tokens_per_second", COLUMNS[-1])
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
+FILTERS: dict[str, Json] = {name: {"type": "string"} for name in sorted(ASKED)}
 
 routes = Blueprint("audit", __name__, url_prefix="/api/audit")
 
 
 @routes.get("/logs")
+@takes_query(
+    **FILTERS,
+    limit={"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
+    before={"type": "string", "description": "The `next` of the rows before."},
+)
 def list_rows() -> Response:
     """Newest first. `next` is the `before` of the rows that follow, or null."""
     asked = request.args.to_dict()
@@ -43,18 +51,20 @@ def list_rows() -> Response:
 
 
 @routes.get("/export")
+@takes_query(**FILTERS, format={"enum": list(CONTENT_TYPES), "default": "jsonl"})
+@gives(*(kind.partition(";")[0] for kind in CONTENT_TYPES.values()))
 def export() -> Response:
     """All rows that fit the filters, a few at a time."""
     asked = request.args.to_dict()
     form = asked.pop("format", "") or "jsonl"
-    if form not in FORMATS:
-        raise InvalidRequest(f"'format' must be one of {', '.join(FORMATS)}.", "format")
+    if form not in LINES:
+        raise InvalidRequest(f"'format' must be one of {', '.join(LINES)}.", "format")
     filters = Filters.parse(asked, time.time())
     server().audit.flush()
-    lines, kind = FORMATS[form]
-    pieces = in_pieces(lines(server().audit.records.all_rows(filters)))
+    pieces = in_pieces(LINES[form](server().audit.records.all_rows(filters)))
     name = f"hearth-audit-{date.today()}.{form}"
-    return Response(pieces, headers={"Content-Disposition": f'attachment; filename="{name}"'}, content_type=kind)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(pieces, headers=headers, content_type=CONTENT_TYPES[form])
 
 
 def limit_of(text: str) -> int:
@@ -107,7 +117,4 @@ def in_pieces(lines: Iterator[str]) -> Iterator[bytes]:
     yield "".join(piece).encode()
 
 
-FORMATS: dict[str, tuple[Callable[[Iterator[AuditRow]], Iterator[str]], str]] = {
-    "csv": (csv_lines, "text/csv; charset=utf-8"),
-    "jsonl": (json_lines, "application/x-ndjson; charset=utf-8"),
-}
+LINES: dict[str, Callable[[Iterator[AuditRow]], Iterator[str]]] = {"csv": csv_lines, "jsonl": json_lines}

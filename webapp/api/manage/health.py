@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
+from webapp.api.reply import json_response
 from webapp.gate import server
 
 routes = Blueprint("health", __name__)

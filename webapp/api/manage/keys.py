@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
-from webapp.api.body import read_object
+from webapp.api.declaration import EMBER, Json, takes_object
+from webapp.api.openapi import key_schema
+from webapp.api.reply import json_response
 from webapp.gate import server, who
+
+EXAMPLE = {"name": "agent", "scope": "inference", "expires": 86_400, "models": [EMBER]}
 
 routes = Blueprint("keys", __name__, url_prefix="/api/keys")
 
@@ -18,9 +21,10 @@ def list_keys() -> Response:
 
 
 @routes.post("")
-def create_key() -> Response:
+@takes_object("Key", key_schema, EXAMPLE)
+def create_key(values: Json) -> Response:
     """A new key; its secret is in this answer alone."""
-    key, secret = server().administration.keys.create(who(), read_object())
+    key, secret = server().administration.keys.create(who(), values)
     return json_response(key.shown() | {"secret": secret}, 201)
 
 

@@ -6,12 +6,18 @@ from concurrent.futures import Future
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
-from webapp.api.body import read_object
+from webapp.api.declaration import EMBER, Json, takes_object
+from webapp.api.reply import json_response
 from webapp.errors import InvalidRequest, TimedOut
 from webapp.gate import server, who
 
+EXAMPLE = {"model": EMBER}
+
 routes = Blueprint("installed", __name__, url_prefix="/api/models")
+
+
+def model_name_schema() -> Json:
+    return {"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}}}
 
 
 @routes.get("")
@@ -37,24 +43,26 @@ def list_installed() -> Response:
 
 
 @routes.post("/load")
-def load_model() -> Response:
+@takes_object("ModelName", model_name_schema, EXAMPLE)
+def load_model(values: Json) -> Response:
     """Answers when the model is loaded, or with the reason why it is not."""
-    model_id = _named()
+    model_id = _named(values)
     _wait(server().administration.load(who(), model_id), model_id)
     return json_response({"id": model_id, "state": "loaded"})
 
 
 @routes.post("/unload")
-def unload_model() -> Response:
+@takes_object("ModelName", model_name_schema, EXAMPLE)
+def unload_model(values: Json) -> Response:
     """Once its requests are through."""
-    model_id = _named()
+    model_id = _named(values)
     effect = server().administration.unload(who(), model_id)
     state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")
     return json_response({"id": model_id, "state": state, "effects": [effect]})
 
 
-def _named() -> str:
-    model_id = read_object().get("model")
+def _named(values: Json) -> str:
+    model_id = values.get("model")
     if not isinstance(model_id, str) or not model_id:
         raise InvalidRequest("'model' must be the id of an installed model.", "model")
     return model_id

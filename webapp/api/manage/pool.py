@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
+from webapp.api.reply import json_response
 from webapp.gate import server
 
 routes = Blueprint("pool", __name__, url_prefix="/api/pool")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
-from webapp.api.body import read_object
+from webapp.api.declaration import EMBER, Json, takes_object
+from webapp.api.openapi import profile_schema
+from webapp.api.reply import json_response
 from webapp.errors import ProfileNotFound
 from webapp.gate import server, who
 from webapp.routing.profiles import TABLE, Profile
+
+EXAMPLE = {"name": "brief", "model": EMBER, "system_prompt": "Be brief."}
 
 routes = Blueprint("profiles", __name__, url_prefix="/api/profiles")
 
@@ -20,9 +25,10 @@ def list_profiles() -> Response:
 
 
 @routes.post("")
-def create_profile() -> Response:
+@takes_object("Profile", partial(profile_schema, "name", "model"), EXAMPLE)
+def create_profile(values: Json) -> Response:
     """A new profile."""
-    return json_response(_to_wire(server().administration.create_profile(who(), read_object())), 201)
+    return json_response(_to_wire(server().administration.create_profile(who(), values)), 201)
 
 
 @routes.get("/<path:name>")
@@ -35,9 +41,10 @@ def show_profile(name: str) -> Response:
 
 
 @routes.put("/<path:name>")
-def replace_profile(name: str) -> Response:
+@takes_object("ProfileValues", partial(profile_schema, "model"))
+def replace_profile(values: Json, name: str) -> Response:
     """All of it anew: a field that is left out is no longer set."""
-    return json_response(_to_wire(server().administration.replace_profile(who(), name, read_object())))
+    return json_response(_to_wire(server().administration.replace_profile(who(), name, values)))
 
 
 @routes.delete("/<path:name>")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
-from webapp.api.body import read_object
+from webapp.api.declaration import Json, takes_object
+from webapp.api.openapi import settings_schema
+from webapp.api.reply import json_response
 from webapp.gate import server, who
 from webapp.settings.layers import InvalidSettings
 
@@ -23,9 +25,10 @@ def show_settings() -> Response:
 
 
 @routes.put("")
-def save_settings() -> Response:
+@takes_object("Settings", settings_schema, {"max_tokens": 2048})
+def save_settings(values: Json) -> Response:
     """All of it or nothing: one value that does not fit changes no other."""
-    effects = server().administration.save_settings(who(), read_object())
+    effects = server().administration.save_settings(who(), values)
     return json_response({"settings": _shown(), "effects": effects})
 
 
@@ -36,9 +39,9 @@ def show_pool_settings() -> Response:
 
 
 @routes.put("/pool")
-def save_pool_settings() -> Response:
+@takes_object("PoolSettings", partial(settings_schema, POOL), {"memory_limit": 8})
+def save_pool_settings(values: Json) -> Response:
     """The same for the settings of the pool."""
-    values = read_object()
     if strangers := values.keys() - _shown(POOL).keys():
         raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
     effects = server().administration.save_settings(who(), values)

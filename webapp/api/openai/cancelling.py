@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
+from webapp.api.reply import json_response
 from webapp.errors import RequestNotFound
 from webapp.gate import server, visitor
 

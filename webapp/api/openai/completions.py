@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 from flask import Blueprint, Response
 
-from webapp.api.ask import answer
+from webapp.api.ask import ask
+from webapp.api.current import request_id
+from webapp.api.declaration import EMBER, takes
 from webapp.api.openai.generation_schema import CompletionBody
 from webapp.api.openai.generation_wire import CompletionWire
-from webapp.api.unsupported import REFUSED_BY_COMPLETIONS
+from webapp.api.unsupported import Refused
+from webapp.gate import server
+from webapp.generation import Choice, Event, GenerationRequest, Text
+
+REFUSED = (
+    Refused("best_of", (1,)),
+    Refused("suffix", ("",)),
+)
+EXAMPLE = {"model": EMBER, "prompt": "The fire in the", "max_tokens": 32}
 
 routes = Blueprint("completions", __name__, url_prefix="/v1")
 
 
 @routes.post("/completions")
-def complete_text() -> Response:
+@takes(CompletionBody, example=EXAMPLE, refused=REFUSED, generates=True)
+def complete_text(body: CompletionBody) -> Response:
     """Text that goes on from a prompt, without a chat template."""
-    return answer(CompletionBody, REFUSED_BY_COMPLETIONS, CompletionWire)
+    requests = body.to_requests(request_id())
+
+    def wire() -> CompletionWire:
+        echoed = _echoed(requests) if body.echo else ()
+        return CompletionWire(requests, int(time.time()), body.include_usage, echoed)
+
+    return ask(requests, wire, body.stream)
+
+
+def _echoed(requests: Sequence[GenerationRequest]) -> list[Event]:
+    """The prompts as text, as if they were what the answers begin with.
+
+    A list, not a generator: a stream is read without Flask around it, when there is no status left to fail with.
+    """
+    texts = [_text_of(request) for request in requests]
+    return [Choice(index, text) for index, text in enumerate(texts)] if len(texts) > 1 else [*texts]
+
+
+def _text_of(request: GenerationRequest) -> Text:
+    prompt = request.prompt or ""
+    return Text(prompt if isinstance(prompt, str) else server().router.detokenize(request.model, prompt))

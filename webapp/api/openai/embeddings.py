@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from flask import Blueprint, Response
 from pydantic import Discriminator, Field, Tag
 
-from webapp.api.ask import json_response, read, tell_ignored
-from webapp.api.current import on_disconnect, request_id
+from webapp.api.ask import follow
+from webapp.api.current import request_id
+from webapp.api.declaration import EMBER, takes
 from webapp.api.openai.generation_schema import PromptText, TokenIds, shape_of_texts
 from webapp.api.record import record
-from webapp.api.strict import Wire, dotted
+from webapp.api.reply import json_response
+from webapp.api.strict import ModelName, StrictBody, dotted
 from webapp.errors import Cancelled, InvalidRequest, Place
 from webapp.gate import server, visitor
-from webapp.generation import Embedding, EmbeddingRequest
+from webapp.generation import Embedding, EmbeddingRequest, Event, Finish
 
 MOST_TEXTS = 2048
 
@@ -32,8 +35,8 @@ Texts = Annotated[
 Rows = Annotated[list[TokenIds], Field(max_length=MOST_TEXTS, fail_fast=True), Tag("<rows>")]
 
 
-class EmbeddingBody(Wire):
-    model: Annotated[str, Field(min_length=1, max_length=512)]
+class EmbeddingBody(StrictBody):
+    model: ModelName
     input: Annotated[PromptText | TokenIds | Texts | Rows, Discriminator(shape_of_texts)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -55,24 +58,27 @@ class EmbeddingBody(Wire):
 
 
 @routes.post("/embeddings")
-def embed() -> Response:
+@takes(EmbeddingBody, example={"model": EMBER, "input": ["a warm fire", "a cold river"]}, generates=True)
+def embed(body: EmbeddingBody) -> Response:
     """A vector for each text."""
-    here = record()
-    here.generates = True
-    body = read(EmbeddingBody, ())
     asked = EmbeddingRequest(request_id(), body.model, body.texts, visitor().name)
-    here.trace.asks(asked)
-    stream = server().router.embed(asked)
-    on_disconnect(stream.close)
-    vectors = [event.vector for event in here.follow(stream) if isinstance(event, Embedding)]
-    finish = here.trace.finish
-    if finish is None or finish.reason == "cancelled":
-        raise Cancelled("The request was cancelled.")
-    tokens = finish.usage.prompt_tokens
+    record().trace.asks(asked)
+    vectors, tokens = _collected(follow(server().router.embed(asked)))
     rows = [_to_wire(index, _cut(vector, body.dimensions), body) for index, vector in enumerate(vectors)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    response = json_response({"object": "list", "data": rows, "model": body.model, "usage": usage})
-    return tell_ignored(response, body, ())
+    return json_response({"object": "list", "data": rows, "model": body.model, "usage": usage})
+
+
+def _collected(events: Iterator[Event]) -> tuple[list[list[float]], int]:
+    """The vectors, and how many tokens the texts had. Raises Cancelled when they are not whole."""
+    vectors: list[list[float]] = []
+    for event in events:
+        match event:
+            case Embedding():
+                vectors.append(event.vector)
+            case Finish() if event.reason != "cancelled":
+                return vectors, event.usage.prompt_tokens
+    raise Cancelled("The request was cancelled.")
 
 
 def _cut(vector: list[float], dimensions: int | None) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from webapp.api.strict import Wire
+from webapp.api.strict import StrictBody
 from webapp.errors import Place
 from webapp.generation import Grammar
 
@@ -19,18 +19,18 @@ MAX_GRAMMAR_CHARS = 100_000
 GrammarText = Annotated[str, Field(min_length=1, max_length=MAX_GRAMMAR_CHARS)]
 
 
-class JsonSchema(Wire):
+class JsonSchema(StrictBody):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     description: str | None = None
     strict: bool | None = None
 
 
-class TextFormat(Wire):
+class TextFormat(StrictBody):
     type: Literal["text"]
 
 
-class JsonObjectFormat(Wire):
+class JsonObjectFormat(StrictBody):
     type: Literal["json_object"]
     inside: ClassVar[Place] = ()
 
@@ -38,7 +38,7 @@ class JsonObjectFormat(Wire):
         return Grammar("JSON schema", '{"type": "object"}')
 
 
-class JsonSchemaFormat(Wire):
+class JsonSchemaFormat(StrictBody):
     type: Literal["json_schema"]
     json_schema: JsonSchema
     inside: ClassVar[Place] = ("json_schema", "schema")
@@ -47,7 +47,7 @@ class JsonSchemaFormat(Wire):
         return Grammar("JSON schema", json.dumps(self.json_schema.schema_))
 
 
-class RegexFormat(Wire):
+class RegexFormat(StrictBody):
     """An extension: the whole answer matches."""
 
     type: Literal["regex"]
@@ -58,7 +58,7 @@ class RegexFormat(Wire):
         return Grammar("regex", self.regex)
 
 
-class GrammarFormat(Wire):
+class GrammarFormat(StrictBody):
     """An extension: a Lark grammar in llguidance's dialect."""
 
     type: Literal["grammar"]

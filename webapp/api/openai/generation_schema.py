@@ -7,36 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from webapp.api.openai.format_schema import ResponseFormat, TextFormat
 from webapp.api.openai.template_schema import TemplateBody
 from webapp.api.openai.tools_schema import ChoiceBody, ToolBodies, to_tools
-from webapp.api.strict import UNSUPPORTED, Wire, dotted, unsupported
-from webapp.errors import InvalidRequest, Place, UnsupportedParameter
+from webapp.api.strict import (
+    MAX_MESSAGES,
+    MAX_STOP_STRINGS,
+    ModelName,
+    StopString,
+    StrictBody,
+    TokenLimit,
+    dotted,
+    missing,
+    shape_of,
+    unsupported,
+)
+from webapp.errors import InvalidRequest, Place
 from webapp.generation import Call, GenerationRequest, Grammar, Message, Part, Role, SamplingParams, TextPart
 
-MAX_DEPTH = 64
-MAX_MESSAGES = 2048
 MAX_PROMPTS = 128
-MAX_STOP_STRINGS = 16
-MAX_STOP_CHARS = 256
 MAX_BIASED_TOKENS = 1024
 MAX_CHOICES = 16
-# pydantic repeats what it was given.
-LONGEST_REASON = 500
-MAX_OUTPUT_TOKENS = 2**31 - 1
 _UNSUPPORTED_PARTS = frozenset({"image_url", "input_audio", "file", "video_url", "audio_url", "refusal"})
 _SAMPLING_FIELDS = tuple(item.name for item in fields(SamplingParams))
-
-B = TypeVar("B", bound="Wire")
-
-
-def shape_of(value: object) -> str:
-    return "<list>" if isinstance(value, list) else "<text>"
 
 
 def _only_text(kind: object) -> object:
@@ -53,7 +50,7 @@ def shape_of_texts(value: object) -> str:
     return "<texts>" if isinstance(first, str) else "<rows>" if isinstance(first, list) else "<list>"
 
 
-class TextPartBody(Wire):
+class TextPartBody(StrictBody):
     type: Annotated[Literal["text"], BeforeValidator(_only_text)]
     text: str
 
@@ -61,7 +58,6 @@ class TextPartBody(Wire):
 # The tags stand in angle brackets so that error paths can leave them out.
 Parts = Annotated[list[TextPartBody], Field(fail_fast=True), Tag("<list>")]
 Content = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
-StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 StopStrings = Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True), Tag("<list>")]
 Stop = Annotated[Annotated[StopString, Tag("<text>")] | StopStrings, Discriminator(shape_of)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -72,18 +68,17 @@ Prompts = Annotated[
 ]
 TokenRows = Annotated[list[TokenIds], Field(max_length=MAX_PROMPTS, fail_fast=True), Tag("<rows>")]
 Prompt = Annotated[PromptText | TokenIds | Prompts | TokenRows, Discriminator(shape_of_texts)]
-TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 BiasedToken = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
-class CalledFunction(Wire):
+class CalledFunction(StrictBody):
     name: str
     arguments: str
 
 
-class CallBody(Wire):
+class CallBody(StrictBody):
     id: str
     type: Literal["function"]
     function: CalledFunction
@@ -92,7 +87,7 @@ class CallBody(Wire):
         return Call(self.id, self.function.name, self.function.arguments)
 
 
-class ChatMessage(Wire):
+class ChatMessage(StrictBody):
     role: Role
     content: Content | None = None
     name: Annotated[str, Field(max_length=256)] | None = None
@@ -116,15 +111,15 @@ class ChatMessage(Wire):
         return (TextPart(self.content),) if self.content else ()
 
 
-class StreamOptions(Wire):
+class StreamOptions(StrictBody):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class GenerationBody(Wire):
+class GenerationBody(StrictBody):
     """What both routes share. `None` means unset, for every field."""
 
-    model: Annotated[str, Field(min_length=1, max_length=512)]
+    model: ModelName
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: Stop | None = None
@@ -161,11 +156,6 @@ class GenerationBody(Wire):
         if self.logit_bias is not None:
             chosen["logit_bias"] = tuple((int(token), bias) for token, bias in self.logit_bias.items())
         return chosen
-
-    @property
-    def echoes(self) -> bool:
-        """Whether answers begin with their prompts."""
-        return False
 
     def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
         """One for each answer to each prompt; several are parts of the whole that has this id."""
@@ -256,10 +246,6 @@ class CompletionBody(GenerationBody):
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     echo: bool | None = None
 
-    @property
-    def echoes(self) -> bool:
-        return bool(self.echo)
-
     def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
         request, prompts = self.to_request(request_id), self._prompts
         if len(prompts) == 1:
@@ -296,58 +282,3 @@ class CompletionBody(GenerationBody):
             grammar=self.grammar,
             top_logprobs=self.logprobs,
         )
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """A JSON object, or `InvalidRequest`. Refuses NaN, Infinity, broken Unicode and deep nesting."""
-    try:
-        parsed = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-    if not isinstance(parsed, dict):
-        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    level: list[Any] = [parsed]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return parsed
-    raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_value")
-
-
-def validate(body: Mapping[str, object], schema: type[B]) -> B:
-    """`body` as `schema`; the first thing wrong with it is raised under its dotted path."""
-    try:
-        return schema.model_validate({name: value for name, value in body.items() if value is not None})
-    except ValidationError as failure:
-        details = failure.errors(include_url=False, include_context=False, include_input=False)
-    raise _as_invalid_request(details[0])
-
-
-def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
-    param, kind = _dotted(detail["loc"]), detail["type"]
-    if kind == "missing":
-        return missing(param)
-    if kind == "extra_forbidden":
-        return UnsupportedParameter(f"The parameter '{param}' is not supported.", param)
-    if kind == UNSUPPORTED:
-        return UnsupportedParameter(detail["msg"], param)
-    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
-    return InvalidRequest(f"Invalid value for '{param}': {detail['msg'][:LONGEST_REASON]}.", param, code)
-
-
-def _dotted(location: tuple[int | str, ...]) -> str:
-    """("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
-    return dotted(tuple(step if isinstance(step, int) else step[:64] for step in location if _is_written(step)))
-
-
-def _is_written(step: int | str) -> bool:
-    return isinstance(step, int) or not (step.startswith("<") or step == "[key]")
-
-
-def missing(param: str) -> InvalidRequest:
-    return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
+from webapp.api.wire import server_sent, sign_of_life
 from webapp.dialects import error_body
 from webapp.errors import HearthError
 from webapp.generation import (
     Choice,
     Completion,
+    Event,
     Finish,
     FinishReason,
     GenerationRequest,
@@ -27,15 +29,15 @@ from webapp.generation import (
     ToolCall,
     Usage,
 )
-from webapp.generation import Event as GenerationEvent
+from webapp.providers.side_by_side import collect_all
 
 DONE = b"data: [DONE]\n\n"
 _MARK = "\x00"
 _ESCAPED_MARK = json.dumps(_MARK)
 
 
-class Wire(Protocol):
-    """One route's way of writing events as chunks, and a whole answer as one body."""
+class AnyChoice(Protocol):
+    """One of the answers to a request: how its events become chunks, and how it stands in the whole answer."""
 
     def opening(self) -> bytes: ...
     def text(self, text: str) -> bytes: ...
@@ -43,63 +45,114 @@ class Wire(Protocol):
     def reasoning(self, text: str) -> bytes: ...
     def tool_call(self, piece: ToolCall) -> bytes: ...
     def finish(self, reason: FinishReason) -> bytes: ...
-    def usage(self, usage: Usage) -> bytes: ...
-    def choice(self, completion: Completion) -> dict[str, object]: ...
-    @property
-    def head(self) -> dict[str, object]: ...
+    def whole(self, completion: Completion) -> dict[str, object]: ...
 
 
-def server_sent(events: Iterable[GenerationEvent], wires: Sequence[Wire], include_usage: bool) -> Iterator[bytes]:
-    """The whole body of a stream, one wire for each choice. A failure is its last message: then there is no [DONE]."""
-    yield from filter(None, (wire.opening() for wire in wires))
-    try:
-        for event in events:
-            match event:
-                case Choice(index, inner):
-                    yield _said(inner, wires[index])
-                case Prefill():
-                    yield sign_of_life(event)
-                case Finish():
-                    if len(wires) == 1:
-                        yield wires[0].finish(event.reason)
-                    if include_usage:
-                        yield wires[0].usage(event.usage)
-                    yield DONE
-                case Text() | Reasoning() | ToolCall():
-                    yield _said(event, wires[0])
-    except HearthError as error:
-        yield _message(error_body(error, "openai"))
+class GenerationWire:
+    """What both routes share: choices side by side, as chunks in the order of their events or in one body.
+
+    `head` is what a whole answer begins with and `chunk_head` what a chunk does, both before their choices.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[AnyChoice],
+        head: Mapping[str, object],
+        chunk_head: Mapping[str, object],
+        include_usage: bool,
+    ):
+        self._choices = choices
+        self._head = head
+        self._chunk_head = chunk_head
+        self._include_usage = include_usage
+
+    def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
+        """The whole body of a stream. A failure is its last message: then there is no [DONE]."""
+        choices, first = self._choices, self._choices[0]
+        yield from filter(None, (choice.opening() for choice in choices))
+        try:
+            for event in events:
+                match event:
+                    case Choice(index, inner):
+                        yield _written(inner, choices[index])
+                    case Text() | Reasoning() | ToolCall():
+                        yield _written(event, first)
+                    case Prefill():
+                        yield sign_of_life(event)
+                    case Finish():
+                        yield from self._ending(event)
+        except HearthError as error:
+            yield server_sent(error_body(error, "openai"))
+
+    def plain(self, events: Iterator[Event]) -> dict[str, object]:
+        """The whole answer with all its choices."""
+        completions, usage = collect_all(events, len(self._choices))
+        pairs = zip(self._choices, completions, strict=True)
+        choices = [choice.whole(completion) for choice, completion in pairs]
+        return {**self._head, "choices": choices, "usage": usage_to_wire(usage)}
+
+    def _ending(self, finish: Finish) -> Iterator[bytes]:
+        """Several choices have had a finish each; that of the stream sums up."""
+        if len(self._choices) == 1:
+            yield self._choices[0].finish(finish.reason)
+        if self._include_usage:
+            yield server_sent({**self._chunk_head, "choices": [], "usage": usage_to_wire(finish.usage)})
+        yield DONE
 
 
-def sign_of_life(event: Prefill) -> bytes:
-    """A comment: it keeps the connection alive, and clients skip it."""
-    return f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()
-
-
-def _said(event: Text | Reasoning | ToolCall | Finish, wire: Wire) -> bytes:
+def _written(event: Text | Reasoning | ToolCall | Finish, choice: AnyChoice) -> bytes:
     match event:
         case Text():
-            return wire.likely_text(event) if event.tokens else wire.text(event.text)
+            return choice.likely_text(event) if event.tokens else choice.text(event.text)
         case Reasoning():
-            return wire.reasoning(event.text)
+            return choice.reasoning(event.text)
         case ToolCall():
-            return wire.tool_call(event)
+            return choice.tool_call(event)
         case Finish():
-            return wire.finish(event.reason)
+            return choice.finish(event.reason)
 
 
-def plain(wires: Sequence[Wire], completions: Sequence[Completion], usage: Usage) -> dict[str, object]:
-    """The whole answer: all choices in the body of the first."""
-    choices = [wire.choice(completion) for wire, completion in zip(wires, completions, strict=True)]
-    return {**wires[0].head, "choices": choices, "usage": usage_to_wire(usage)}
+class ChatWire(GenerationWire):
+    """chat.completion and chat.completion.chunk, with a choice for each of the requests."""
+
+    def __init__(self, requests: Sequence[GenerationRequest], created: int, include_usage: bool):
+        request = requests[0]
+        head = {"id": f"chatcmpl-{request.request_id}", "created": created, "model": request.model}
+        chunk_head = {**head, "object": "chat.completion.chunk"}
+        choices = [ChatChoice(each, index, chunk_head, include_usage) for index, each in enumerate(requests)]
+        super().__init__(choices, {**head, "object": "chat.completion"}, chunk_head, include_usage)
 
 
-class ChatWire:
-    """chat.completion and chat.completion.chunk."""
+class CompletionWire(GenerationWire):
+    """text_completion, whole and in chunks. `echoed` is what the answers begin with: their prompts, if asked for."""
 
-    def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
+    def __init__(
+        self, requests: Sequence[GenerationRequest], created: int, include_usage: bool, echoed: Sequence[Event] = ()
+    ):
+        request = requests[0]
+        head = {
+            "id": f"cmpl-{request.request_id}",
+            "object": "text_completion",
+            "created": created,
+            "model": request.model,
+        }
+        choices = [CompletionChoice(each, index, head, include_usage) for index, each in enumerate(requests)]
+        super().__init__(choices, head, head, include_usage)
+        self._echoed = echoed
+
+    def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
+        return super().stream(chain(self._echoed, events))
+
+    def plain(self, events: Iterator[Event]) -> dict[str, object]:
+        return super().plain(chain(self._echoed, events))
+
+
+class ChatChoice:
+    """One answer of a chat."""
+
+    def __init__(self, request: GenerationRequest, index: int, head: Mapping[str, object], include_usage: bool):
         self._index = index
-        self._head = {"id": f"chatcmpl-{request.request_id}", "created": created, "model": request.model}
+        self._head = head
         # With include_usage every chunk but the last says null.
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk({"content": _MARK}))
@@ -109,7 +162,7 @@ class ChatWire:
         self._tells_logprobs = request.top_logprobs is not None
 
     def opening(self) -> bytes:
-        return _message(self._chunk({"role": "assistant", "content": None if self._owes_content else ""}))
+        return server_sent(self._chunk({"role": "assistant", "content": None if self._owes_content else ""}))
 
     def text(self, text: str) -> bytes:
         self._owes_content = False
@@ -118,7 +171,7 @@ class ChatWire:
 
     def likely_text(self, text: Text) -> bytes:
         self._owes_content = False
-        return _message(self._chunk({"content": text.text}, logprobs=_chat_logprobs(text.tokens)))
+        return server_sent(self._chunk({"content": text.text}, logprobs=_chat_logprobs(text.tokens)))
 
     def reasoning(self, text: str) -> bytes:
         before, after = self._reasoning
@@ -126,19 +179,12 @@ class ChatWire:
 
     def tool_call(self, piece: ToolCall) -> bytes:
         self._owes_content = False
-        return _message(self._chunk({"tool_calls": [{"index": piece.index} | _call_to_wire(piece)]}))
+        return server_sent(self._chunk({"tool_calls": [{"index": piece.index} | _call_to_wire(piece)]}))
 
     def finish(self, reason: FinishReason) -> bytes:
-        return _message(self._chunk({"content": ""} if self._owes_content else {}, reason))
+        return server_sent(self._chunk({"content": ""} if self._owes_content else {}, reason))
 
-    def usage(self, usage: Usage) -> bytes:
-        return _message({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage_to_wire(usage)})
-
-    @property
-    def head(self) -> dict[str, object]:
-        return {**self._head, "object": "chat.completion"}
-
-    def choice(self, completion: Completion) -> dict[str, object]:
+    def whole(self, completion: Completion) -> dict[str, object]:
         calls = [_call_to_wire(call) for call in completion.tool_calls]
         text = None if calls and not completion.text else completion.text
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
@@ -154,20 +200,15 @@ class ChatWire:
         self, delta: Mapping[str, object], reason: FinishReason | None = None, logprobs: object = None
     ) -> dict[str, object]:
         choice = {"index": self._index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
-        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **self._tail}
+        return {**self._head, "choices": [choice], **self._tail}
 
 
-class CompletionWire:
-    """text_completion, whole and in chunks. Raw text has no separate reasoning: all of it is the text."""
+class CompletionChoice:
+    """One text that goes on from a prompt. It has no separate reasoning: all of it is the text."""
 
-    def __init__(self, request: GenerationRequest, created: int, include_usage: bool, index: int = 0):
+    def __init__(self, request: GenerationRequest, index: int, head: Mapping[str, object], include_usage: bool):
         self._index = index
-        self._head = {
-            "id": f"cmpl-{request.request_id}",
-            "object": "text_completion",
-            "created": created,
-            "model": request.model,
-        }
+        self._head = head
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk(_MARK))
         self._tells_logprobs = request.top_logprobs is not None
@@ -183,22 +224,15 @@ class CompletionWire:
     reasoning = text
 
     def likely_text(self, text: Text) -> bytes:
-        return _message(self._chunk(text.text, logprobs=self._logprobs(text.tokens)))
+        return server_sent(self._chunk(text.text, logprobs=self._logprobs(text.tokens)))
 
     def tool_call(self, piece: ToolCall) -> bytes:
         raise AssertionError("a bare prompt offers no tools")
 
     def finish(self, reason: FinishReason) -> bytes:
-        return _message(self._chunk("", reason))
+        return server_sent(self._chunk("", reason))
 
-    def usage(self, usage: Usage) -> bytes:
-        return _message({**self._head, "choices": [], "usage": usage_to_wire(usage)})
-
-    @property
-    def head(self) -> dict[str, object]:
-        return dict(self._head)
-
-    def choice(self, completion: Completion) -> dict[str, object]:
+    def whole(self, completion: Completion) -> dict[str, object]:
         logprobs = self._logprobs(completion.tokens) if self._tells_logprobs else None
         return self._choice(completion.reasoning + completion.text, completion.finish.reason, logprobs)
 
@@ -255,11 +289,7 @@ def _call_to_wire(piece: ToolCall) -> dict[str, object]:
     return {"id": piece.id, "type": "function", "function": {"name": piece.name, "arguments": piece.arguments}}
 
 
-def _message(body: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
-
-
 def _around(chunk: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """The bytes of a chunk before and after the text that the mark stands for."""
-    before, _, after = _message(chunk).rpartition(_ESCAPED_MARK.encode())
+    before, _, after = server_sent(chunk).rpartition(_ESCAPED_MARK.encode())
     return before, after

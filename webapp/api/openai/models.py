@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response
 
-from webapp.api.ask import json_response
 from webapp.api.record import record
+from webapp.api.reply import json_response
 from webapp.gate import server, visitor
 from webapp.routing.terms import Target
 

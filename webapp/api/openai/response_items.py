@@ -14,6 +14,11 @@ ORDERS = ("desc", "asc")
 PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
 Json = dict[str, Any]
+PAGE_QUERY: Mapping[str, Json] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
+    "order": {"enum": list(ORDERS), "default": ORDERS[0]},
+    "after": {"type": "string", "description": "The id of the item before."},
+}
 # The items of a response that was kept, by its id.
 Kept = Callable[[str], Sequence[Mapping[str, Any]]]
 

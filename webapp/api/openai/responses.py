@@ -7,12 +7,13 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
-from webapp.api.ask import begin, event_stream, json_response, read, tell_ignored
+from webapp.api.ask import ask
 from webapp.api.current import request_id
-from webapp.api.openai.response_items import page_of, resolved, to_keep
+from webapp.api.declaration import EMBER, takes, takes_query
+from webapp.api.openai.response_items import PAGE_QUERY, page_of, resolved, to_keep
 from webapp.api.openai.responses_schema import ResponseBody, items_of
 from webapp.api.openai.responses_wire import ResponseWire
-from webapp.api.record import record
+from webapp.api.reply import json_response
 from webapp.api.unsupported import HARMLESS, Refused, refuse_unsupported
 from webapp.gate import server, visitor
 
@@ -31,6 +32,7 @@ REFUSED = (
 )
 REFUSED_OF_KEPT = (Refused("stream", ("false",)), Refused("starting_after"))
 IGNORED = HARMLESS - {"store"} | {"background_options", "stream_options"}
+EXAMPLE = {"model": EMBER, "input": "Hello!"}
 REPEATED = (
     "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "previous_response_id", "reasoning",
     "temperature", "text", "tool_choice", "tools", "top_p",
@@ -40,19 +42,19 @@ routes = Blueprint("responses", __name__, url_prefix="/v1/responses")
 
 
 @routes.post("")
-def create_response() -> Response:
+@takes(ResponseBody, example=EXAMPLE, refused=REFUSED, harmless=IGNORED, generates=True)
+def create_response(body: ResponseBody) -> Response:
     """An answer as items, whole or as response events."""
-    record().generates = True
-    body = read(ResponseBody, REFUSED)
     owner, previous = visitor().name, body.previous_response_id
     body = body.model_copy(update={"input": resolved(body.input, partial(server().responses.items_of, owner))})
     earlier = server().responses.conversation(owner, previous) if previous is not None else []
     asked = body.to_request(request_id(), items_of(earlier))
-    stream, events = begin(asked)
     keep = None if body.store is False else partial(server().responses.keep, owner, to_keep(body.input, asked.id))
-    wire = ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep, body.callees)
-    response = event_stream(wire.stream(events), stream) if body.stream else json_response(wire.plain(events))
-    return tell_ignored(response, body, REFUSED, IGNORED)
+
+    def wire() -> ResponseWire:
+        return ResponseWire(asked.id, asked.model, int(time.time()), repeated(body), keep, body.callees)
+
+    return ask([asked], wire, body.stream)
 
 
 @routes.get("/<response_id>")
@@ -70,6 +72,7 @@ def delete_response(response_id: str) -> Response:
 
 
 @routes.get("/<response_id>/input_items")
+@takes_query(**PAGE_QUERY)
 def list_input_items(response_id: str) -> Response:
     """What a response was made of, the conversation before included, a page at a time."""
     return json_response(page_of(server().responses.input_of(visitor().name, response_id), request.args))

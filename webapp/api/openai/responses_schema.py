@@ -13,9 +13,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 
 from webapp.api.openai.format_schema import TextFormat, by_type
-from webapp.api.openai.generation_schema import MAX_MESSAGES, TokenLimit, shape_of
-from webapp.api.openai.responses_tools_schema import AnyTools, Callee, Choice, callees, joined_name, paths_of, to_tools
-from webapp.api.strict import Wire, dotted, unsupported
+from webapp.api.openai.responses_tools_schema import (
+    AnyTools,
+    Callee,
+    ResponseChoice,
+    callees,
+    joined_name,
+    paths_of,
+    to_tools,
+)
+from webapp.api.strict import MAX_MESSAGES, ModelName, StrictBody, TokenLimit, dotted, shape_of, unsupported
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Call, GenerationRequest, Grammar, Level, Message, Part, TextPart
 
@@ -31,7 +38,7 @@ def _only_text(kind: object) -> object:
     return kind
 
 
-class ItemPart(Wire):
+class ItemPart(StrictBody):
     type: Annotated[Literal["input_text", "output_text", "text"], BeforeValidator(_only_text)]
     text: str
     annotations: list[Any] | None = None
@@ -42,7 +49,7 @@ Parts = Annotated[list[ItemPart], Field(fail_fast=True), Tag("<list>")]
 Said = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 
 
-class MessageItem(Wire):
+class MessageItem(StrictBody):
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
     content: Said
@@ -51,7 +58,7 @@ class MessageItem(Wire):
     phase: str | None = None
 
 
-class CallItem(Wire):
+class CallItem(StrictBody):
     type: Literal["function_call"]
     call_id: Id
     name: Id
@@ -64,7 +71,7 @@ class CallItem(Wire):
         return Call(self.call_id, joined_name(self.namespace, self.name), self.arguments)
 
 
-class OutputItem(Wire):
+class OutputItem(StrictBody):
     type: Literal["function_call_output"]
     call_id: Id
     output: Said
@@ -72,7 +79,7 @@ class OutputItem(Wire):
     status: str | None = None
 
 
-class ReasoningItem(Wire):
+class ReasoningItem(StrictBody):
     """Accepted and dropped: templates of open models do not want it back."""
 
     type: Literal["reasoning"]
@@ -83,19 +90,19 @@ class ReasoningItem(Wire):
     status: str | None = None
 
 
-class ReferenceItem(Wire):
+class ReferenceItem(StrictBody):
     """Stands for an item of a response that was kept."""
 
     type: Literal["item_reference"]
     id: Id
 
 
-def _tag_of(item: object) -> str:
+def _tag_of_item(item: object) -> str:
     kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
     return f"<{kind or 'message'}>"
 
 
-def _known(item: object) -> object:
+def _only_known_items(item: object) -> object:
     kind = item.get("type") if isinstance(item, dict) else None
     if isinstance(kind, str) and kind not in ITEMS:
         raise unsupported("Items of type '{kind}' are not supported.", kind=kind[:64])
@@ -108,19 +115,19 @@ Item = Annotated[
     | Annotated[OutputItem, Tag("<function_call_output>")]
     | Annotated[ReasoningItem, Tag("<reasoning>")]
     | Annotated[ReferenceItem, Tag("<item_reference>")],
-    Discriminator(_tag_of),
-    BeforeValidator(_known),
+    Discriminator(_tag_of_item),
+    BeforeValidator(_only_known_items),
 ]
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 Items = Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True), Tag("<list>")]
 Input = Annotated[Annotated[str, Field(min_length=1), Tag("<text>")] | Items, Discriminator(shape_of)]
 
 
-class ObjectFormat(Wire):
+class ObjectFormat(StrictBody):
     type: Literal["json_object"]
 
 
-class SchemaFormat(Wire):
+class SchemaFormat(StrictBody):
     type: Literal["json_schema"]
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
@@ -136,7 +143,7 @@ AnyFormat = Annotated[
 ]
 
 
-class TextOptions(Wire):
+class TextOptions(StrictBody):
     format: AnyFormat | None = None
     verbosity: Literal["medium"] | None = None
 
@@ -150,13 +157,13 @@ class TextOptions(Wire):
         return None
 
 
-class ReasoningOptions(Wire):
+class ResponseReasoning(StrictBody):
     effort: Level | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class ResponseBody(Wire):
-    model: Annotated[str, Field(min_length=1, max_length=512)]
+class ResponseBody(StrictBody):
+    model: ModelName
     input: Input
     previous_response_id: Id | None = None
     store: bool | None = None
@@ -166,9 +173,9 @@ class ResponseBody(Wire):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stream: bool | None = None
     text: TextOptions | None = None
-    reasoning: ReasoningOptions | None = None
+    reasoning: ResponseReasoning | None = None
     tools: AnyTools | None = None
-    tool_choice: Choice | None = None
+    tool_choice: ResponseChoice | None = None
     parallel_tool_calls: bool | None = None
     metadata: dict[str, str] | None = None
 

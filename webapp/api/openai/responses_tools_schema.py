@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from webapp.api.openai.tools_schema import MAX_TOOLS, ChoiceMode, FunctionName, FunctionType, Parameters, PathOf, check
-from webapp.api.strict import Wire
+from webapp.api.strict import StrictBody
 from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import Tool, ToolChoice
 
@@ -26,7 +26,7 @@ HOSTED = (
 Callee = dict[str, str]
 
 
-class FunctionTool(Wire):
+class FunctionTool(StrictBody):
     type: FunctionType
     name: FunctionName
     description: str | None = None
@@ -39,7 +39,7 @@ class FunctionTool(Wire):
         return Tool(name, self.description, strict=bool(self.strict), **given)
 
 
-class Namespace(Wire):
+class Namespace(StrictBody):
     """Functions under a common name, as those of an MCP server. Templates have no place for its description."""
 
     type: Literal["namespace"]
@@ -48,7 +48,7 @@ class Namespace(Wire):
     tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 
 
-class HostedTool(Wire):
+class HostedTool(StrictBody):
     """One that OpenAI runs itself: an agent has it beside functions of its own, and here does without."""
 
     left_out: ClassVar[bool] = True
@@ -56,7 +56,7 @@ class HostedTool(Wire):
     type: str
 
 
-def _tag_of(tool: object) -> str:
+def _tag_of_tool(tool: object) -> str:
     kind = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
     return "<hosted>" if kind in HOSTED else "<namespace>" if kind == "namespace" else "<function>"
 
@@ -65,25 +65,27 @@ AnyTool = Annotated[
     Annotated[FunctionTool, Tag("<function>")]
     | Annotated[Namespace, Tag("<namespace>")]
     | Annotated[HostedTool, Tag("<hosted>")],
-    Discriminator(_tag_of),
+    Discriminator(_tag_of_tool),
 ]
 AnyTools = Annotated[list[AnyTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 
 
-class NamedFunction(Wire):
+class ResponseNamedFunction(StrictBody):
     type: FunctionType
     name: FunctionName
 
 
 def _shape_of_choice(value: object) -> str:
-    return "<object>" if isinstance(value, dict | NamedFunction) else "<text>"
+    return "<object>" if isinstance(value, dict | ResponseNamedFunction) else "<text>"
 
 
-Choice = Annotated[ChoiceMode | Annotated[NamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)]
+ResponseChoice = Annotated[
+    ChoiceMode | Annotated[ResponseNamedFunction, Tag("<object>")], Discriminator(_shape_of_choice)
+]
 
 
 def to_tools(
-    offered: Sequence[AnyTool], asked: ChoiceMode | NamedFunction, path_of: PathOf
+    offered: Sequence[AnyTool], asked: ChoiceMode | ResponseNamedFunction, path_of: PathOf
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
     """What a request offers and asks for, as far as it fits together."""
     tools = tuple(function.to_tool(namespace) for _, namespace, function in _functions(offered))
@@ -91,7 +93,7 @@ def to_tools(
         raise InvalidRequest(f"More than {MAX_TOOLS} functions are offered.", "tools", "invalid_value")
     if offered and not tools:
         raise UnsupportedParameter(f"Tools of type '{offered[0].type}' are not supported.", "tools[0].type")
-    choice = ToolChoice("required", asked.name) if isinstance(asked, NamedFunction) else ToolChoice(asked)
+    choice = ToolChoice("required", asked.name) if isinstance(asked, ResponseNamedFunction) else ToolChoice(asked)
     check(tools, choice, path_of)
     return tools, choice
 

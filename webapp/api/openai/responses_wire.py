@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from webapp.api.openai.generation_wire import sign_of_life
+from webapp.api.wire import server_sent, sign_of_life
 from webapp.errors import HearthError
 from webapp.generation import Event, Finish, FinishReason, Prefill, Reasoning, Text, ToolCall, Usage
 
@@ -68,9 +67,7 @@ class ResponseWire:
             if isinstance(said, Prefill):
                 yield sign_of_life(said)
                 continue
-            body = {**said, "sequence_number": next(numbers)}
-            data = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-            yield f"event: {said['type']}\ndata: {data}\n\n".encode()
+            yield server_sent({**said, "sequence_number": next(numbers)}, said["type"])
 
     def plain(self, events: Iterable[Event]) -> Json:
         """Raises the HearthError that ended it."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from webapp.api.strict import Wire, dotted
+from webapp.api.strict import StrictBody, dotted
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Level
 
@@ -19,7 +19,7 @@ OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 TemplateOptions = Annotated[dict[OptionName, Any], Field(max_length=MAX_OPTIONS)]
 
 
-class TemplateBody(Wire):
+class TemplateBody(StrictBody):
     chat_template_kwargs: TemplateOptions | None = None
     reasoning_effort: Level | None = None
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
-from webapp.api.openai.generation_schema import MAX_MESSAGES, ChatMessage, TokenId
+from webapp.api.openai.generation_schema import ChatMessage, TokenId
 from webapp.api.openai.template_schema import TemplateBody
-from webapp.api.strict import Wire, dotted
+from webapp.api.strict import MAX_MESSAGES, ModelName, StrictBody, dotted
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import GenerationRequest
-
-ModelName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class TokenizeBody(TemplateBody):
@@ -23,10 +21,9 @@ class TokenizeBody(TemplateBody):
     add_special_tokens: bool | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] | None = None
 
-    def checked(self) -> Self:
+    def check(self) -> None:
         if (self.input is None) == (self.messages is None):
             raise InvalidRequest("Give either 'input' or 'messages'.", "input", "invalid_value")
-        return self
 
     def to_request(self, request_id: str) -> GenerationRequest:
         """What a chat with these messages would ask."""
@@ -47,6 +44,6 @@ class TokenizeBody(TemplateBody):
                 return super().path_of(place)
 
 
-class DetokenizeBody(Wire):
+class DetokenizeBody(StrictBody):
     model: ModelName
     tokens: Annotated[list[TokenId], Field(fail_fast=True)]

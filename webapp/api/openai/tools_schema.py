@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from webapp.api.strict import Wire, unsupported
+from webapp.api.strict import StrictBody, unsupported
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Tool, ToolChoice
 
@@ -63,14 +63,14 @@ FunctionName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,128}$")]
 Parameters = Annotated[dict[str, Any], AfterValidator(_schema_of_an_object)]
 
 
-class Function(Wire):
+class Function(StrictBody):
     name: FunctionName
     description: str | None = None
     parameters: Parameters | None = None
     strict: bool | None = None
 
 
-class ToolBody(Wire):
+class ToolBody(StrictBody):
     type: FunctionType
     function: Function
 
@@ -80,11 +80,11 @@ class ToolBody(Wire):
         return Tool(function.name, function.description, strict=bool(function.strict), **given)
 
 
-class ChosenFunction(Wire):
+class ChosenFunction(StrictBody):
     name: FunctionName
 
 
-class NamedChoice(Wire):
+class NamedChoice(StrictBody):
     type: FunctionType
     function: ChosenFunction
 
