@@ -43,11 +43,11 @@ def fresh(hearth: Hearth) -> Iterator[None]:
     yield
     hearth.server.settings.save(dict.fromkeys(table()))
     for model in hearth.server.engine.snapshot.models:
-        hearth.server.administration.unload("test", model.id)
+        hearth.server.administration.models.unload("test", model.id)
 
 
 def save(hearth: Hearth, **values: object) -> None:
-    hearth.server.administration.save_settings("test", values)
+    hearth.server.administration.settings.save("test", values)
 
 
 def ask(hearth: Hearth, model: str = QWEN, **body: object) -> httpx.Response:

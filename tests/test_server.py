@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.conftest import QWEN, Hearth
-from webapp.server import limits
+from webapp.engine.limits import Limits, PoolLimits
+from webapp.server import LimitsInForce, Server, limits
 from webapp.settings.table import Settings
 
 
@@ -59,3 +61,30 @@ def test_the_log_level_changes_at_once(settings: Hearth) -> None:
     assert logging.getLogger().level == logging.ERROR
     settings.server.settings.save({"log_level": None})
     assert logging.getLogger().level == logging.INFO
+
+
+def test_the_newest_limits_win_over_those_that_were_begun_before(exposed: Server) -> None:
+    """One thread makes its limits and is held up before it can post them; meanwhile another has newer ones."""
+    made, newer_are_posted = threading.Event(), threading.Event()
+
+    def newest() -> Limits:
+        if threading.current_thread().name != "slow":
+            return Limits(pool=PoolLimits(policy="ttl"))
+        made.set()
+        newer_are_posted.wait(0.5)
+        return Limits(pool=PoolLimits(policy="lfu"))
+
+    def renew_quickly() -> None:
+        in_force.renew()
+        newer_are_posted.set()
+
+    in_force = LimitsInForce(exposed.engine, newest)
+    slow = threading.Thread(target=in_force.renew, name="slow")
+    quick = threading.Thread(target=renew_quickly)
+    slow.start()
+    assert made.wait(10)
+    quick.start()
+    slow.join(10)
+    quick.join(10)
+    exposed.engine.step()
+    assert exposed.engine.snapshot.policy == "ttl"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from webapp.settings.field import Rule
+from webapp.settings.field import Field
 from webapp.settings.table import table, variable_name
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
@@ -31,20 +31,20 @@ def render() -> str:
     """The whole page."""
     lines = [INTRODUCTION]
     section = ""
-    for name, (default, rule) in table().items():
-        if rule.section != section:
-            section = rule.section
+    for name, field in table().items():
+        if field.section != section:
+            section = field.section
             lines += ["", f"## {section}", *HEAD]
-        shown = rule.unset or (f"`{default}`" if default != () else "none")
-        what = f"{rule.label}. {rule.help}"
-        lines.append(f"| `{name}` | {what} | {shown} | {takes(rule)} | `{variable_name(name)}` | {rule.applies} |")
+        shown = field.unset or (f"`{field.default}`" if field.default != () else "none")
+        what = f"{field.label}. {field.help}"
+        lines.append(f"| `{name}` | {what} | {shown} | {takes(field)} | `{variable_name(name)}` | {field.applies} |")
     return "\n".join(lines) + "\n"
 
 
-def takes(rule: Rule) -> str:
-    if rule.type == "text":
-        return "an IP address of this machine" if rule.check else "text"
-    return f"{rule.limits} {rule.unit}".rstrip()
+def takes(field: Field) -> str:
+    if field.type == "text":
+        return "an IP address of this machine" if field.check else "text"
+    return f"{field.limits} {field.unit}".rstrip()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,11 @@ from typing import cast
 
 from webapp import __version__, paths
 from webapp.addresses import LOOPBACK_NAMES, Admitted, host_name, is_loopback, own_names
-from webapp.administration.desks import Administration, KeyAdministration
+from webapp.administration.desks import Administration
+from webapp.administration.keys import KeyDesk
+from webapp.administration.models import ModelDesk
+from webapp.administration.profiles import ProfileDesk
+from webapp.administration.settings import SettingsDesk
 from webapp.audit.log import AuditLog
 from webapp.audit.metrics import Metrics
 from webapp.catalog.installed import Catalog
@@ -28,7 +33,7 @@ from webapp.people.keys import Keys
 from webapp.people.tickets import Tickets
 from webapp.routing.profiles import Profiles
 from webapp.routing.router import Router
-from webapp.settings.layers import LayeredSettings, Row
+from webapp.settings.layers import LayeredSettings, SettingRow
 from webapp.settings.table import Settings
 from webapp.store.backups import Backups
 from webapp.store.database import Database
@@ -86,16 +91,16 @@ class Server:
         self.audit = AuditLog(audit_store, lambda: self.settings.current, observe=self.metrics.observe)
         self.responses = Responses(ResponseStore(self.store))
         self.chats = Chats(self.store, self.router, self.audit)
+        keys = KeyDesk(self.keys, self.audit, exposed)
         self.administration = Administration(
-            self.settings,
-            self.catalog,
-            self.engine,
-            self.profiles,
-            KeyAdministration(self.keys, self.audit, exposed),
-            self.audit,
+            SettingsDesk(self.settings, self.catalog, keys, self.audit),
+            ModelDesk(self.catalog, self.engine, self.audit),
+            ProfileDesk(self.profiles, self.audit),
+            keys,
         )
+        self._limits = LimitsInForce(self.engine, lambda: limits(self.settings.current, self.profiles))
         self.settings.on_change(self._apply)
-        self.profiles.on_change(self._configure)
+        self.profiles.on_change(self._limits.renew)
         self._apply(self.settings.current, self.settings.current)
 
     def start(self) -> None:
@@ -104,7 +109,7 @@ class Server:
         self.engine.start()
         self.audit.start()
         self.backups.start()
-        self.administration.preload()
+        self.administration.models.preload(self.settings.current.preload)
 
     def drain(self, grace_seconds: float) -> None:
         """Let running answers finish for a while; the rest end with an error in their stream."""
@@ -128,7 +133,7 @@ class Server:
         hosts = (*LOOPBACK_NAMES, host_name(self._began_with.host), *names, *here.allowed_hosts)
         return Admitted(hosts, any_ip=self.access.exposed, origins=here.cors_origins)
 
-    def restart_needed_for(self) -> list[Row]:
+    def restart_needed_for(self) -> list[SettingRow]:
         """The settings whose new value acts only when Hearth starts again."""
         return [
             row
@@ -141,15 +146,26 @@ class Server:
         logging.getLogger().setLevel(after.log_level.upper())
         effects = []
         if limits(before, self.profiles) != limits(after, self.profiles):
-            effects += self._configure()
+            effects += self._limits.renew()
         if (before.audit_days, before.audit_mb) != (after.audit_days, after.audit_mb):
             self.audit.retain()
             effects.append("What the audit keeps beyond that is being deleted.")
         return effects
 
-    def _configure(self) -> list[str]:
-        obeying = self.engine.configure(limits(self.settings.current, self.profiles))
-        if not self.engine.running:
+
+class LimitsInForce:
+    """Makes the engine obey the newest limits, however many threads change what `newest` is made of."""
+
+    def __init__(self, engine: Engine, newest: Callable[[], Limits]):
+        self._engine = engine
+        self._newest = newest
+        self._posting = threading.Lock()
+
+    def renew(self) -> list[str]:
+        """Post them, and say what happened, in words. Who makes its limits first also posts them first."""
+        with self._posting:
+            obeying = self._engine.configure(self._newest())
+        if not self._engine.running:
             return ["The engine does not run; it obeys when it does."]
         try:
             return obeying.result(OBEYING_SECONDS)

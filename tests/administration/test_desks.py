@@ -57,7 +57,7 @@ def test_models_by_hand(http: httpx.Client) -> None:
 
 
 def test_an_unload_does_not_fail_for_an_engine_that_is_slow_to_obey(exposed: Server) -> None:
-    assert "obeys after" in exposed.administration.unload("page", QWEN, patience_seconds=0)
+    assert "obeys after" in exposed.administration.models.unload("page", QWEN, patience_seconds=0)
 
 
 def test_profiles(http: httpx.Client) -> None:

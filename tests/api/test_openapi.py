@@ -135,6 +135,16 @@ def test_limits_are_those_that_hold(document: Json) -> None:
     assert faults(document, settings, {"port": None, "max_waiting": 5}) == []
     assert faults(document, settings, {"port": -1}) and faults(document, settings, {"nonsense": 1})
     assert document["components"]["schemas"]["Settings"]["properties"].keys() == table().keys()
+    profile = schema_of(document, "/api/profiles", "post")
+    made = {"name": "a", "model": "m"}
+    assert faults(document, profile, made | {"top_p": None, "pinned": True, "template_options": {"n": 1}}) == []
+    for wrong in ({"top_p": 0}, {"name": "a/"}, {"model": None}, {"pinned": 1}, {"nonsense": 1}):
+        assert faults(document, profile, made | wrong)
+    assert faults(document, schema_of(document, "/api/profiles/{name}", "put"), {"model": "m"}) == []
+    key = schema_of(document, "/api/keys", "post")
+    assert faults(document, key, {"name": "a", "scope": None, "expires": "2035-01-01", "models": ["m"]}) == []
+    for wrong in ({"name": "a b"}, {"scope": "root"}, {"expires": 0}, {"models": "m"}, {"nonsense": 1}):
+        assert faults(document, key, {"name": "a"} | wrong)
 
 
 def test_errors_are_as_told(document: Json, hearth: Hearth) -> None:

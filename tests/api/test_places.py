@@ -18,7 +18,7 @@ from webapp.api.openai.generation_schema import ChatBody, CompletionBody
 from webapp.api.openai.responses_schema import ResponseBody
 from webapp.api.openai.tokens_schema import DetokenizeBody, TokenizeBody
 from webapp.api.record import record
-from webapp.api.strict import Wire
+from webapp.api.strict import StrictBody
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Event, Prefill
 from webapp.stream import Stream
@@ -30,7 +30,7 @@ NAMED = FORM | {"name": "n"}
 CLOCK = {"type": "function", "name": "clock"}
 TOOLS = [{"type": "web_search"}, CLOCK, {"type": "namespace", "name": "home", "tools": [CLOCK, CLOCK | {"name": "x"}]}]
 
-CASES: list[tuple[type[Wire], dict[str, Any], Place, str]] = [
+CASES: list[tuple[type[StrictBody], dict[str, Any], Place, str]] = [
     (ChatBody, HELLO, ("model",), "model"),
     (ChatBody, HELLO, ("messages",), "messages"),
     (ChatBody, HELLO, ("tools",), "tools"),
@@ -87,7 +87,7 @@ CASES: list[tuple[type[Wire], dict[str, Any], Place, str]] = [
 
 @pytest.mark.parametrize(("schema", "fields", "place", "path"), CASES, ids=str)
 def test_each_body_knows_where_its_client_wrote_it(
-    schema: type[Wire], fields: dict[str, Any], place: Place, path: str
+    schema: type[StrictBody], fields: dict[str, Any], place: Place, path: str
 ) -> None:
     assert validate(fields, schema).path_of(place) == path
 

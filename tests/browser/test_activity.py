@@ -76,7 +76,7 @@ def test_a_request_is_cancelled_with_its_button(open_tab: OpenTab, hearth: Heart
 
 def test_models_are_loaded_and_unloaded_with_their_buttons(open_tab: OpenTab, hearth: Hearth) -> None:
     for loaded in hearth.server.engine.snapshot.models:
-        hearth.server.administration.unload("test", loaded.id)
+        hearth.server.administration.models.unload("test", loaded.id)
     page = open_tab("/activity").page
     page.select_option("#to-load", LLAMA)
     page.click("button:has-text('Load')")

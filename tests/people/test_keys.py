@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.pages.conftest import until
 from webapp.errors import Conflict, InvalidFields, KeyNotFound
 from webapp.people.keys import SESSION_SECONDS, Keys
 from webapp.store.database import Database
-from webapp.store.keys import KeyStore
+from webapp.store.keys import KeyStore, SavedKey
 from webapp.store.schema import MIGRATIONS
 
 DAY = 86_400
@@ -207,6 +209,54 @@ def test_who_could_sign_in(keys: Keys) -> None:
     keys.create({"name": "i"})
     assert not keys.has_admin
     keys.create({"name": "a", "scope": "admin"})
-    assert keys.has_admin and keys.is_last_admin("a") and not keys.is_last_admin("i")
+    assert keys.has_admin
+    with pytest.raises(Conflict, match="'a' is the last admin key"):
+        keys.revoke("a", keep_an_admin=True)
+    keys.revoke("i", keep_an_admin=True)
     keys.create({"name": "b", "scope": "admin"})
-    assert not keys.is_last_admin("a")
+    assert keys.revoke("a", keep_an_admin=True).name == "a"
+    keys.revoke("b")
+    assert not keys.has_admin
+
+
+class MeetingStore(KeyStore):
+    """Who is about to delete a key waits until another one is."""
+
+    def __init__(self, database: Database, meeting: threading.Barrier):
+        super().__init__(database)
+        self._meeting = meeting
+
+    def delete(self, *args: Any) -> SavedKey | None:
+        self._meeting.wait(10)
+        return super().delete(*args)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_two_last_admins_who_revoke_each_other_one_stays(tmp_path: Path, processes: int) -> None:
+    """Two open the database as two processes do."""
+    databases = [Database(tmp_path / "hearth.db", MIGRATIONS) for _ in range(processes)]
+    meeting = threading.Barrier(2)
+    rings = [Keys(MeetingStore(database, meeting)) for database in databases]
+    for name in ("a", "b"):
+        rings[0].create({"name": name, "scope": "admin"})
+    outcomes: list[str] = []
+
+    def revoke(ring: Keys, name: str) -> None:
+        try:
+            outcomes.append(ring.revoke(name, keep_an_admin=True).name)
+        except Conflict as refusal:
+            outcomes.append(str(refusal.code))
+
+    threads = [
+        threading.Thread(target=revoke, args=(ring, name))
+        for ring, name in zip((rings[0], rings[-1]), "ab", strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(outcomes) == 2 and "last_admin_key" in outcomes
+    assert len(KeyStore(databases[0]).load()[0]) == 1
+    for ring, database in zip(rings, databases, strict=True):
+        ring.close()
+        database.close()

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import LLAMA, QWEN
 from webapp.catalog.installed import Catalog
-from webapp.errors import Conflict, InvalidRequest, ProfileNotFound
-from webapp.routing.profiles import InvalidProfile, Profile, Profiles
+from webapp.errors import Conflict, InvalidFields, InvalidRequest, ProfileNotFound
+from webapp.routing.profiles import Profile, Profiles
 from webapp.store.database import Database
 from webapp.store.profiles import ProfileStore
 from webapp.store.schema import MIGRATIONS
@@ -116,7 +116,7 @@ def test_a_field_that_does_not_fit_is_named(profiles: Profiles, fields: dict, pa
 
 
 def test_all_that_is_wrong_is_said_at_once(profiles: Profiles) -> None:
-    with pytest.raises(InvalidProfile) as refusal:
+    with pytest.raises(InvalidFields) as refusal:
         profiles.create({"name": " ", "model": "gone", "temperature": 9, "nonsense": 1})
     assert set(refusal.value.errors) == {"name", "model", "temperature", "nonsense"}
 

@@ -6,38 +6,24 @@ Summaries are the first lines of the views' docstrings. Knows nothing of the ser
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from flask import Flask
-from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from webapp.api.declaration import JSON_TYPE, Declaration, Json, ObjectBody, declaration_of
 from webapp.dialects import speaks_anthropic, wants_json
-from webapp.people.keys import MOST_MODELS, NAME, SCOPES
-from webapp.routing.profiles import TABLE, Profile
-from webapp.settings.field import Rule
+from webapp.people.keys import key_fields
+from webapp.routing.profiles import TABLE
+from webapp.settings.field import Field
 from webapp.settings.table import table
 
 VERSION = "3.1.0"
 REFERENCE = "#/components/schemas/{model}"
-KEY: Json = {
-    "type": "object",
-    "required": ["name"],
-    "additionalProperties": False,
-    "properties": {
-        "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
-        "scope": {"enum": list(SCOPES), "default": SCOPES[0]},
-        "expires": {
-            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}],
-            "description": "Seconds from now, or a date or time in ISO 8601.",
-        },
-        "models": {"type": "array", "items": {"type": "string"}, "maxItems": MOST_MODELS},
-    },
-}
 ERRORS: Mapping[str, Json] = {
     "Error": {
         "type": "object",
@@ -171,38 +157,37 @@ def _query_parameters(route: Route) -> Iterable[Json]:
 
 
 def key_schema() -> Json:
-    return _or_null(KEY)
+    """A key to be made."""
+    return _made_of(key_fields(time.time), "name")
 
 
 def profile_schema(*required: str) -> Json:
     """A profile, with those of its fields that a body must have."""
-    schema = _plain(TypeAdapter(Profile).json_schema(ref_template=REFERENCE))
-    properties = {name: {**schema["properties"][name], "description": choice.help} for name, choice in TABLE.items()}
-    return _or_null({"type": "object", "required": list(required), "properties": properties})
+    return _made_of(TABLE, *required)
 
 
 def settings_schema(section: str | None = None) -> Json:
     """Every setting, or those of one section; null goes back to the default."""
-    rules = {name: rule for name, (_, rule) in table().items() if section in (None, rule.section)}
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {name: _with_null(_setting(rule)) for name, rule in rules.items()},
-    }
+    return _changing({name: field for name, field in table().items() if section in (None, field.section)})
 
 
-def _setting(rule: Rule) -> Json:
-    schema: Json = {"description": f"{rule.label}. {rule.help}"}
-    match rule.type:
-        case "choice":
-            return {**schema, "enum": list(rule.choices)}
-        case "models" | "texts":
-            names: Json = {"type": "array", "items": {"type": "string"}}
-            return {**schema, "anyOf": [names, {"type": "string"}]}
-        case "text":
-            return {**schema, "type": "string"}
-    limits = {"minimum": rule.minimum, "maximum": rule.maximum}
-    return {**schema, "type": rule.type, **{name: value for name, value in limits.items() if value is not None}}
+def _made_of(fields: Mapping[str, Field], *required: str) -> Json:
+    """A body that makes something new; what is left out has its default."""
+    schemas = {name: field.schema() | _default(field) for name, field in fields.items()}
+    return _or_null({**_closed(schemas), "required": list(required)})
+
+
+def _changing(fields: Mapping[str, Field]) -> Json:
+    """A body that changes what it names; null goes back to the default."""
+    return _or_null({**_closed({name: field.schema() for name, field in fields.items()}), "required": []})
+
+
+def _closed(properties: Json) -> Json:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _default(field: Field) -> Json:
+    return {} if field.default in (None, ()) else {"default": field.default}
 
 
 def _plain(schema: Any) -> Any:

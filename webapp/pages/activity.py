@@ -35,18 +35,18 @@ def cancel(request_id: str) -> Response:
 @blueprint.post("/activity/load")
 def load() -> Response:
     model_id = request.form.get("model", "")
-    return _done(_beginning(server().administration.load(who(), model_id), model_id))
+    return _done(_beginning(server().administration.models.load(who(), model_id), model_id))
 
 
 @blueprint.post("/activity/unload")
 def unload() -> Response:
-    return _done(server().administration.unload(who(), request.form.get("model", "")))
+    return _done(server().administration.models.unload(who(), request.form.get("model", "")))
 
 
 @blueprint.post("/activity/pin")
 def pin() -> Response:
     model_id, pinned = request.form.get("model", ""), request.form.get("pinned") == "yes"
-    effects = server().administration.pin(who(), model_id, pinned)
+    effects = server().administration.settings.pin(who(), model_id, pinned)
     return _done(" ".join([f"{model_id} is {'pinned' if pinned else 'no longer pinned'}.", *effects]))
 
 

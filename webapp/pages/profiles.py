@@ -37,7 +37,7 @@ def new() -> Response:
 @blueprint.post("/profiles/new")
 def create() -> Response:
     try:
-        profile = server().administration.create_profile(who(), typed_values(request.form))
+        profile = server().administration.profiles.create(who(), typed_values(request.form))
     except (InvalidFields, Conflict) as error:
         return _form(None, request.form, _by_field(error))
     return _to_list(saved=profile.name)
@@ -56,7 +56,7 @@ def save(name: str) -> Response:
         return _delete(name)
     profile = _existing(name)
     try:
-        saved = server().administration.replace_profile(who(), name, typed_values(request.form))
+        saved = server().administration.profiles.replace(who(), name, typed_values(request.form))
     except (InvalidFields, Conflict) as error:
         return _form(profile, request.form, _by_field(error))
     return _to_list(saved=saved.name)
@@ -219,7 +219,7 @@ def _to_list(saved: str | None = None, deleted: str | None = None) -> Response:
 
 
 def _delete(name: str) -> Response:
-    server().administration.delete_profile(who(), name)
+    server().administration.profiles.delete(who(), name)
     if not wants_partial():
         return _to_list(deleted=name)
     rows = render_template("partials/profiles.html", profiles=profile_rows(server()))

@@ -8,10 +8,10 @@ from itertools import groupby
 
 from flask import Response, make_response, render_template, request
 
-from webapp.errors import InvalidRequest, Unavailable
+from webapp.errors import InvalidFields, Unavailable
 from webapp.gate import keep_session, server, visitor, who
 from webapp.pages.frame import room, wants_partial
-from webapp.settings.layers import InvalidSettings, Row
+from webapp.settings.layers import SettingRow
 
 blueprint = room("settings")
 
@@ -31,11 +31,9 @@ def save() -> Response:
         if row.name in typed and typed[row.name].strip() != written(row)
     }
     try:
-        effects = server().administration.save_settings(who(), changed)
-    except InvalidSettings as error:
+        effects = server().administration.settings.save(who(), changed)
+    except InvalidFields as error:
         return _form(typed, error.errors)
-    except InvalidRequest as error:
-        return _form(typed, {error.param or "": str(error)})
     response = _form({}, {}, saved=tuple(changed), effects=effects)
     # Who switches sign-in on stays signed in, and with a key no longer than the key is good.
     if "sign_in" in changed and not visitor().signed_in:
@@ -53,7 +51,7 @@ def restart() -> Response:
     return make_response(render_template("partials/notice.html", message="Hearth is starting again.", kind="status"))
 
 
-def written(row: Row) -> str:
+def written(row: SettingRow) -> str:
     """The value as its control shows it."""
     if row.value is None:
         return ""

@@ -11,18 +11,20 @@ import hashlib
 import hmac
 import logging
 import math
-import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
-from typing import Any, Literal, cast
+from functools import partial
+from types import MappingProxyType
+from typing import Literal, cast
 
-from webapp.errors import Conflict, InvalidFields, KeyNotFound
+from webapp.errors import Conflict, KeyNotFound
+from webapp.settings.field import Field, parse_all
 from webapp.store.database import FAILURES
 from webapp.store.keys import KeyStore, SavedKey, SavedSession
 
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 Scope = Literal["inference", "admin"]
 
 SCOPES: tuple[Scope, ...] = ("inference", "admin")
-FIELDS = ("name", "scope", "expires", "models")
 PREFIX = "hearth_"
 SECRET_BYTES = 32
 HINT_CHARACTERS = len(PREFIX) + 4
@@ -44,7 +45,12 @@ SESSION_SECONDS = 30 * 86_400
 READ_AGAIN_SECONDS = 1.0
 USE_NOTED_SECONDS = 60.0
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+NAME_WANTED = "must be 1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
+LAST_ADMIN = (
+    "'{name}' is the last admin key, and Hearth listens where nobody gets in without one. "
+    "Make another first, or let it listen on 127.0.0.1 alone."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Keys:
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time):
         self._store = store
         self._clock = clock
+        self._fields = key_fields(clock)
         self._noted: dict[str, float] = {}
         self._writer = ThreadPoolExecutor(1, "keys")
         self._reading = threading.Lock()
@@ -107,11 +114,8 @@ class Keys:
     @property
     def has_admin(self) -> bool:
         """Whether anybody could sign in from another machine."""
-        return bool(self._admins())
-
-    def is_last_admin(self, name: str) -> bool:
-        """Whether nobody could sign in any more without this one."""
-        return self._admins() == [name]
+        self._read_if_old()
+        return any(map(self._is_admin, self._keys))
 
     def close(self) -> None:
         self._writer.shutdown()
@@ -120,24 +124,38 @@ class Keys:
 
     def create(self, values: Mapping[str, object]) -> tuple[Key, str]:
         """A new key and its secret, which nobody can show again. Raises InvalidFields and Conflict."""
-        fields = _checked(values, self._clock())
+        parsed = parse_all(self._fields, values, "A key has no field '{name}'.", spoken="'{}'".format).checked()
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-        saved = SavedKey(hash=hash_of(secret), hint=secret[:HINT_CHARACTERS], created=self._clock(), **fields)
+        saved = SavedKey(
+            name=parsed["name"],
+            hash=hash_of(secret),
+            hint=secret[:HINT_CHARACTERS],
+            scope=parsed.get("scope") or SCOPES[0],
+            models=parsed.get("models") or (),
+            created=self._clock(),
+            expires=parsed.get("expires"),
+        )
         if not self._store.add(saved):
             raise Conflict(f"There is a key '{saved.name}' already.", "name", "name_taken")
         self._read()
         return Key.of(saved), secret
 
-    def revoke(self, name: str) -> Key:
-        """From now on nobody is let in with it, nor by the sessions that began with it. Raises KeyNotFound."""
-        self._read()
-        key = next((Key.of(saved) for saved in self._keys if saved.name == name), None)
-        if key is None:
+    def revoke(self, name: str, keep_an_admin: bool = False) -> Key:
+        """From now on nobody is let in with it, nor by the sessions that began with it.
+
+        Raises KeyNotFound, and with `keep_an_admin` Conflict where nobody could sign in any more without this one.
+        """
+
+        def check(gone: SavedKey, left: Sequence[SavedKey]) -> None:
+            if keep_an_admin and self._is_admin(gone) and not any(map(self._is_admin, left)):
+                raise Conflict(LAST_ADMIN.format(name=name), "name", "last_admin_key")
+
+        gone = self._store.delete(name, check)
+        if gone is None:
             raise KeyNotFound(name)
-        self._store.delete(name)
         self._noted.pop(name, None)
         self._read()
-        return key
+        return Key.of(gone)
 
     # Who is it
 
@@ -179,8 +197,10 @@ class Keys:
         self._store.delete_session(hash_of(secret))
         self._read()
 
-    def _admins(self) -> list[str]:
-        return [key.name for key in self.current if key.scope == "admin" and not key.is_over(self._clock())]
+    def _is_admin(self, saved: SavedKey) -> bool:
+        """Whether one can sign in with it."""
+        key = Key.of(saved)
+        return key.scope == "admin" and not key.is_over(self._clock())
 
     # What is read and written
 
@@ -216,59 +236,56 @@ def _written(moment: float | None) -> str | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-def _checked(values: Mapping[str, object], now: float) -> dict[str, Any]:
-    """Typed values for all fields. Raises InvalidFields, naming every field that does not fit."""
-    fields: dict[str, Any] = {}
-    errors = {name: f"A key has no field '{name}'." for name in values if name not in FIELDS}
-    checks: tuple[tuple[str, Callable[[object], object]], ...] = (
-        ("name", _name),
-        ("scope", _scope),
-        ("expires", lambda raw: _expiry(raw, now)),
-        ("models", _models),
+def key_fields(clock: Callable[[], float]) -> Mapping[str, Field]:
+    """What a new key is made of; `clock` tells the moment from which its seconds count."""
+    return MappingProxyType(
+        {
+            "name": Field(
+                "Name",
+                "Whom the audit names.",
+                "text",
+                pattern=NAME,
+                required=NAME_WANTED,
+                wanted=NAME_WANTED,
+                check=_refuse_taken,
+            ),
+            "scope": Field(
+                "Scope", "Only what is under /v1, or everything.", "choice", choices=SCOPES, default=SCOPES[0]
+            ),
+            "expires": Field(
+                "Expires",
+                "Seconds from now, or a date or time in ISO 8601; left out, it lasts for ever.",
+                "moment",
+                read=partial(_expiry, clock),
+            ),
+            "models": Field(
+                "Models",
+                "The only names it may ask for; left out, all.",
+                "names",
+                longest=MOST_MODELS,
+                unit="names of models or profiles",
+                check=_refuse_long_model,
+            ),
+        }
     )
-    for name, check in checks:
-        try:
-            fields[name] = check(values.get(name))
-        except ValueError as error:
-            errors[name] = f"'{name}' {error}."
-    if errors:
-        raise InvalidFields(errors)
-    return fields
 
 
-def _name(raw: object) -> str:
-    if not isinstance(raw, str) or not NAME.fullmatch(raw.strip()):
-        raise ValueError("must be 1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first")
-    if raw.strip().lower() in TAKEN:
+def _refuse_taken(name: str) -> None:
+    if name.lower() in TAKEN:
         raise ValueError(f"must not be one of {', '.join(TAKEN)}: they mean somebody else in the audit")
-    return raw.strip()
 
 
-def _scope(raw: object) -> Scope:
-    if raw in (None, ""):
-        return "inference"
-    if raw not in SCOPES:
-        raise ValueError(f"must be one of {', '.join(SCOPES)}")
-    return raw
-
-
-def _models(raw: object) -> tuple[str, ...]:
-    if raw is None:
-        return ()
-    if not isinstance(raw, list | tuple) or len(raw) > MOST_MODELS:
-        raise ValueError(f"must be a list of at most {MOST_MODELS} names of models or profiles")
-    if not all(isinstance(each, str) and 0 < len(each.strip()) <= LONGEST_MODEL for each in raw):
+def _refuse_long_model(name: str) -> None:
+    if len(name) > LONGEST_MODEL:
         raise ValueError("must hold names of models or profiles")
-    return tuple(dict.fromkeys(each.strip() for each in raw))
 
 
-def _expiry(raw: object, now: float) -> float | None:
+def _expiry(clock: Callable[[], float], raw: object) -> float:
     """The moment that a date, a time or a number of seconds from now means; a date lasts until its end."""
-    if raw is None or raw == "":
-        return None
+    now = clock()
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         raise ValueError("must be a date, a time, or a number of seconds from now")
-    moment = _moment(raw.strip()) if isinstance(raw, str) else _from_now(raw, now)
+    moment = _moment(raw) if isinstance(raw, str) else _from_now(raw, now)
     if moment <= now:
         raise ValueError("must lie in the future")
     if moment - now > LONGEST_SECONDS:

@@ -106,10 +106,10 @@ def add_folders(command: argparse.ArgumentParser) -> None:
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Every setting, for this run alone; the table of settings checks the value."""
     settings = command.add_argument_group("settings", "for this run; saved ones are changed on the Settings page")
-    for name, (default, rule) in table().items():
-        shown = rule.unset or ("none" if default == () else default)
+    for name, field in table().items():
+        shown = field.unset or ("none" if field.default == () else field.default)
         settings.add_argument(
-            option_name(name), metavar=rule.type.upper(), help=f"{rule.help} ({shown})".replace("%", "%%")
+            option_name(name), metavar=field.type.upper(), help=f"{field.help} ({shown})".replace("%", "%%")
         )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from webapp.administration.desks import KeyAdministration
+from webapp.administration.keys import KeyDesk
 from webapp.audit.log import AuditLog
 from webapp.errors import HearthError
 from webapp.paths import DataDir
@@ -28,7 +28,7 @@ TERMINAL = "terminal"
 @dataclass(frozen=True, slots=True)
 class Keyring:
     keys: Keys
-    administration: KeyAdministration
+    desk: KeyDesk
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def opened(data: DataDir) -> Iterator[Keyring]:
     audit.start()
     keys = Keys(KeyStore(database))
     try:
-        yield Keyring(keys, KeyAdministration(keys, audit, exposed=False))
+        yield Keyring(keys, KeyDesk(keys, audit, exposed=False))
     finally:
         audit.close()
         keys.close()
@@ -56,7 +56,7 @@ def create(data: DataDir, args: Namespace) -> int:
     values = {"name": args.name, "scope": args.scope, "expires": expires, "models": models}
     try:
         with opened(data) as ring:
-            key, secret = ring.administration.create(TERMINAL, values)
+            key, secret = ring.desk.create(TERMINAL, values)
     except HearthError as error:
         return _refused(error)
     if args.json:
@@ -84,7 +84,7 @@ def show(data: DataDir, args: Namespace) -> int:
 def revoke(data: DataDir, args: Namespace) -> int:
     try:
         with opened(data) as ring:
-            key = ring.administration.revoke(TERMINAL, args.name)
+            key = ring.desk.revoke(TERMINAL, args.name)
     except HearthError as error:
         return _refused(error)
     print(json.dumps({"revoked": key.name}) if args.json else f"'{key.name}' is revoked.")

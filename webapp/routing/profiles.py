@@ -1,7 +1,7 @@
 """Profiles: public names, each with a model and defaults of its own.
 
 One table, the fields of `Profile`, drives form, API and checks. Where profiles are kept is a parameter; who obeys
-their pins and idle times subscribes. What a profile means for a request stands in `defaults`.
+their pins and idle times subscribes. What a profile means for a request stands in `terms`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
 from webapp.catalog.installed import Catalog
-from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
+from webapp.errors import Conflict, ModelNotFound, ProfileNotFound
 from webapp.generation import RESERVED_OPTIONS, SamplingParams
-from webapp.settings.field import Rule, Type, is_blank
+from webapp.settings.field import Field, parse_all
 from webapp.store.profiles import ProfileStore, SavedProfile
 
 log = logging.getLogger(__name__)
@@ -28,52 +28,19 @@ LONGEST_NAME = 100
 LONGEST_SYSTEM_PROMPT = 100_000
 LONGEST_OPTION = 1000
 MOST_OPTIONS = 32
-NAME = re.compile(r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+)*")
+NAME = r"(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+)*"
 # The address /profiles/new is the empty form.
 RESERVED_NAMES = frozenset({"new"})
 OPTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What one field is called and takes; `parse` raises ValueError saying what is wanted."""
-
-    label: str
-    help: str
-    parse: Callable[[object], object]
-    unit: str = ""
+def _refuse_reserved(name: str) -> None:
+    if name in RESERVED_NAMES:
+        raise ValueError(f"cannot be '{name}', which is the address of the empty form")
 
 
-def _number(label: str, help: str, limits: tuple[float, float], type: Type = "number", unit: str = "") -> Any:
-    """A field with a number that may be left open; None is not set."""
-    rule = Rule("Profiles", label, help, type, *limits, unit=unit)
-    return field(default=None, metadata={"choice": Choice(label, help, rule.parse, unit)})
-
-
-def _as_name(raw: object) -> str:
-    if not isinstance(raw, str) or len(raw.strip()) > LONGEST_NAME or not NAME.fullmatch(raw.strip()):
-        raise ValueError(f"must be 1 to {LONGEST_NAME} letters, digits and . _ - : /, such as team/helper")
-    if raw.strip() in RESERVED_NAMES:
-        raise ValueError(f"cannot be '{raw.strip()}', which is the address of the empty form")
-    return raw.strip()
-
-
-def _as_model(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise ValueError("must be the id of an installed model")
-    return raw.strip()
-
-
-def _as_prompt(raw: object) -> str:
-    if not isinstance(raw, str) or len(raw) > LONGEST_SYSTEM_PROMPT:
-        raise ValueError(f"must be text of at most {LONGEST_SYSTEM_PROMPT:,} characters")
-    return raw
-
-
-def _as_options(raw: object) -> dict[str, object]:
-    if not isinstance(raw, Mapping) or len(raw) > MOST_OPTIONS:
-        raise ValueError(f"must be an object of at most {MOST_OPTIONS} names and values")
-    for name, value in raw.items():
+def _refuse_unfit_options(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
         if name in RESERVED_OPTIONS or not OPTION_NAME.fullmatch(name):
             raise ValueError(f"cannot set '{name[:64]}'")
         if not _is_plain(value):
@@ -81,7 +48,6 @@ def _as_options(raw: object) -> dict[str, object]:
                 f"must hold plain values: '{name}' is no text of at most {LONGEST_OPTION:,} characters, "
                 "no number, true, false or null"
             )
-    return dict(raw)
 
 
 def _is_plain(value: object) -> bool:
@@ -90,72 +56,91 @@ def _is_plain(value: object) -> bool:
     return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
 
 
-def _as_switch(raw: object) -> bool:
-    if not isinstance(raw, bool):
-        raise ValueError("must be true or false")
-    return raw
+def _required(each: Field) -> Any:
+    return field(metadata={"field": each})
 
 
-def _required(label: str, help: str, parse: Callable[[object], object]) -> Any:
-    return field(metadata={"choice": Choice(label, help, parse)})
+def _optional(each: Field) -> Any:
+    return field(default=each.default, metadata={"field": each})
+
+
+def _number(label: str, help: str, limits: tuple[float, float], **more: Any) -> Any:
+    return _optional(Field(label, help, "number", *limits, **more))
+
+
+def _tokens(label: str, help: str, limits: tuple[int, int]) -> Any:
+    return _optional(Field(label, help, "integer", *limits, unit="tokens"))
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A name that answers like a model. None, `{}` and False are not set: then the model or the server decides."""
 
-    name: str = _required("Name", "What programs and the chat ask for.", _as_name)
-    model: str = _required("Model", "The installed model that answers.", _as_model)
-    system_prompt: str | None = field(
-        default=None,
-        metadata={
-            "choice": Choice(
-                "System prompt", "What the model is told first, unless a request brings its own.", _as_prompt
-            )
-        },
+    name: str = _required(
+        Field(
+            "Name",
+            "What programs and the chat ask for.",
+            "text",
+            longest=LONGEST_NAME,
+            pattern=NAME,
+            required="is missing",
+            wanted=f"must be 1 to {LONGEST_NAME} letters, digits and . _ - : /, such as team/helper",
+            check=_refuse_reserved,
+        )
+    )
+    model: str = _required(
+        Field(
+            "Model",
+            "The installed model that answers.",
+            "text",
+            required="is missing",
+            wanted="must be the id of an installed model",
+        )
+    )
+    system_prompt: str | None = _optional(
+        Field(
+            "System prompt",
+            "What the model is told first, unless a request brings its own.",
+            "prose",
+            longest=LONGEST_SYSTEM_PROMPT,
+            wanted=f"must be text of at most {LONGEST_SYSTEM_PROMPT:,} characters",
+        )
     )
     temperature: float | None = _number("Temperature", "0 always takes the likeliest token.", (0, 2))
     top_p: float | None = _number("Top p", "The share of likeliest tokens to choose from.", (0.001, 1))
-    top_k: int | None = _number(
-        "Top k", "How many of the likeliest tokens to choose from; 0 is all.", (0, 1_000_000), "integer", "tokens"
-    )
+    top_k: int | None = _tokens("Top k", "How many of the likeliest tokens to choose from; 0 is all.", (0, 1_000_000))
     min_p: float | None = _number("Min p", "Leaves out what is less likely than this share of the likeliest.", (0, 1))
     repetition_penalty: float | None = _number(
         "Repetition penalty", "Above 1, what was said before becomes less likely.", (0.001, 2)
     )
-    max_tokens: int | None = _number(
-        "Answer length", "Where answers end unless a request says.", (1, 1_000_000), "integer", "tokens"
-    )
-    context_length: int | None = _number(
-        "Context limit",
-        "Prompt and answer together; at most what the model holds.",
-        (1, 2**31 - 1),
-        "integer",
-        "tokens",
+    max_tokens: int | None = _tokens("Answer length", "Where answers end unless a request says.", (1, 1_000_000))
+    context_length: int | None = _tokens(
+        "Context limit", "Prompt and answer together; at most what the model holds.", (1, 2**31 - 1)
     )
     template_options: Mapping[str, object] = field(
         default_factory=dict,
         metadata={
-            "choice": Choice(
-                "Template options", "Names and values for the model's chat template, as JSON.", _as_options
+            "field": Field(
+                "Template options",
+                "Names and values for the model's chat template, as JSON.",
+                "object",
+                longest=MOST_OPTIONS,
+                check=_refuse_unfit_options,
             )
         },
     )
     idle_minutes: float | None = _number(
         "Idle time", "Unloads the model when nobody asked for it so long; 0 never does.", (0, 100_000), unit="minutes"
     )
-    pinned: bool = field(
-        default=False,
-        metadata={
-            "choice": Choice("Keep loaded", "The model is never evicted and never unloaded for idling.", _as_switch)
-        },
+    pinned: bool = _optional(
+        Field("Keep loaded", "The model is never evicted and never unloaded for idling.", "switch", default=False)
     )
     created: int = 0
 
     @property
     def choices(self) -> dict[str, object]:
         """What it sets besides its model."""
-        values = {each.name: getattr(self, each.name) for each in CHOICES if each.name not in ("name", "model")}
+        values = {name: getattr(self, name) for name in OPTIONAL}
         return {
             name: value for name, value in values.items() if value is not None and value != {} and value is not False
         }
@@ -167,12 +152,11 @@ class Profile:
         }
 
 
-CHOICES: tuple[Field[Any], ...] = tuple(each for each in fields(Profile) if "choice" in each.metadata)
-TABLE: Mapping[str, Choice] = MappingProxyType({each.name: each.metadata["choice"] for each in CHOICES})
-
-
-class InvalidProfile(InvalidFields):
-    """Fields that no profile can have, or that it lacks."""
+TABLE: Mapping[str, Field] = MappingProxyType(
+    {each.name: each.metadata["field"] for each in fields(Profile) if "field" in each.metadata}
+)
+OPTIONAL: Mapping[str, Field] = MappingProxyType({name: each for name, each in TABLE.items() if not each.required})
+UNKNOWN = "A profile has no field '{name}'."
 
 
 class Profiles:
@@ -214,7 +198,7 @@ class Profiles:
         return {model: 0.0 if 0 in times else max(times) for model, times in chosen.items()}
 
     def create(self, raw: Mapping[str, object]) -> Profile:
-        """Raises InvalidProfile and Conflict; then nothing has changed."""
+        """Raises InvalidFields and Conflict; then nothing has changed."""
         with self._changing:
             profile = self._checked(raw, created=int(time.time()))
             self._refuse_taken(profile.name)
@@ -227,7 +211,7 @@ class Profiles:
         """The profile as `raw` says, and nothing of before but its age; another name renames it."""
         with self._changing:
             before = self._existing(name)
-            named = {**raw, "name": name} if is_blank(raw.get("name")) else raw
+            named = {**raw, "name": name} if TABLE["name"].is_blank(raw.get("name")) else raw
             profile = self._checked(named, before.created)
             if profile.name != name:
                 self._refuse_taken(profile.name)
@@ -252,14 +236,9 @@ class Profiles:
         return profile
 
     def _checked(self, raw: Mapping[str, object], created: int) -> Profile:
-        values, errors = _parsed(raw)
-        for name in ("name", "model"):
-            if name not in values and name not in errors:
-                errors[name] = f"{TABLE[name].label} is missing."
-        errors |= self._model_errors(values)
-        if errors:
-            raise InvalidProfile(errors)
-        return Profile(**values, created=created)
+        parsed = parse_all(TABLE, raw, UNKNOWN)
+        parsed.checked(self._model_errors(parsed.given))
+        return Profile(**parsed.given, created=created)
 
     def _model_errors(self, values: Mapping[str, Any]) -> dict[str, str]:
         """What does not fit the model it names."""
@@ -292,28 +271,12 @@ class Profiles:
             subscriber()
 
 
-def _parsed(raw: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The typed values of what is set, and a message for each field that does not fit."""
-    values: dict[str, Any] = {}
-    errors: dict[str, str] = {}
-    for name, value in raw.items():
-        if name not in TABLE:
-            errors[name] = f"A profile has no field '{name}'."
-            continue
-        try:
-            if not is_blank(value):
-                values[name] = TABLE[name].parse(value)
-        except ValueError as error:
-            errors[name] = f"{TABLE[name].label} {error}."
-    return values, errors
-
-
 def _still_valid(saved: SavedProfile) -> Profile:
     """What no longer fits, as after a change of its limits, counts as not set."""
-    values, errors = _parsed(saved.choices)
-    for name, error in errors.items():
+    parsed = parse_all(OPTIONAL, saved.choices, UNKNOWN)
+    for name, error in parsed.errors.items():
         log.warning("in the profile %s, %s is not used: %s", saved.name, name, error)
-    return Profile(**{**values, "name": saved.name, "model": saved.model, "created": saved.created})
+    return Profile(**{**parsed.given, "name": saved.name, "model": saved.model, "created": saved.created})
 
 
 def _to_save(profile: Profile) -> SavedProfile:

@@ -10,40 +10,40 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from webapp.addresses import a_host, an_address, an_origin
-from webapp.settings.field import Rule
+from webapp.settings.field import Field
 
 
-def _setting(default: object, rule: Rule) -> Any:
-    """A field of `Settings`: its default, and its rule as metadata."""
-    return field(default=default, metadata={"rule": rule})
+def _setting(each: Field) -> Any:
+    """A field of `Settings`: its default, and what it is as metadata."""
+    return field(default=each.default, metadata={"field": each})
 
 
 def text(default: str, section: str, label: str, help: str, **more: Any) -> Any:
-    return _setting(default, Rule(section, label, help, "text", **more))
+    return _setting(Field(label, help, "text", section=section, default=default, **more))
 
 
 def choice(default: str, choices: tuple[str, ...], section: str, label: str, help: str) -> Any:
-    return _setting(default, Rule(section, label, help, "choice", choices=choices))
+    return _setting(Field(label, help, "choice", choices=choices, section=section, default=default))
 
 
 def models(section: str, label: str, help: str, **more: Any) -> Any:
-    return _setting((), Rule(section, label, help, "models", **more))
+    return _setting(Field(label, help, "models", section=section, default=(), **more))
 
 
 def texts(check: Callable[[str], None], unit: str, section: str, label: str, help: str) -> Any:
-    return _setting((), Rule(section, label, help, "texts", unit=unit, check=check))
+    return _setting(Field(label, help, "texts", unit=unit, section=section, default=(), check=check))
 
 
 def number(default: float, limits: tuple[float, float], section: str, label: str, help: str, **more: Any) -> Any:
-    return _setting(default, Rule(section, label, help, "number", *limits, **more))
+    return _setting(Field(label, help, "number", *limits, section=section, default=default, **more))
 
 
 def integer(default: int, limits: tuple[int, int], section: str, label: str, help: str, **more: Any) -> Any:
-    return _setting(default, Rule(section, label, help, "integer", *limits, **more))
+    return _setting(Field(label, help, "integer", *limits, section=section, default=default, **more))
 
 
 def number_or_none(limits: tuple[float, float], section: str, label: str, help: str, unset: str) -> Any:
-    return _setting(None, Rule(section, label, help, "number", *limits, unset=unset))
+    return _setting(Field(label, help, "number", *limits, section=section, unset=unset))
 
 
 MODEL_DECIDES = "the model decides"
@@ -184,9 +184,9 @@ class Settings:
         return {}
 
 
-def table() -> dict[str, tuple[object, Rule]]:
-    """Default and rule of every setting, in the order of the page."""
-    return {each.name: (each.default, each.metadata["rule"]) for each in fields(Settings)}
+def table() -> dict[str, Field]:
+    """Every setting, in the order of the page."""
+    return {each.name: each.metadata["field"] for each in fields(Settings)}
 
 
 def variable_name(name: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import dataset
 
 from webapp.store.database import Database
 
@@ -43,9 +46,7 @@ class KeyStore:
     def load(self) -> tuple[list[SavedKey], list[SavedSession]]:
         """Both of one moment, keys in the order they were made."""
         with self._database.read() as tx:
-            keys = [SavedKey(**row) for row in tx.query("SELECT * FROM keys ORDER BY created, name")]
-            sessions = [SavedSession(**row) for row in tx.query("SELECT * FROM sessions")]
-        return [replace(key, models=tuple(json.loads(str(key.models)))) for key in keys], sessions
+            return _keys_in(tx), [SavedSession(**row) for row in tx.query("SELECT * FROM sessions")]
 
     def add(self, key: SavedKey) -> bool:
         """False when there is one of this name."""
@@ -62,10 +63,19 @@ class KeyStore:
             )
             return bool(list(added))
 
-    def delete(self, name: str) -> None:
-        """The key, and with it the sessions that began with it."""
+    def delete(self, name: str, check: Callable[[SavedKey, Sequence[SavedKey]], None]) -> SavedKey | None:
+        """The key goes, and with it the sessions that began with it; None when there is none of this name.
+
+        `check` is given it and those that are left, with no change in between, not of another process either. If it
+        raises, the key stays.
+        """
         with self._database.write() as tx:
-            tx.query("DELETE FROM keys WHERE name = :name", name=name)
+            keys = _keys_in(tx)
+            gone = next((key for key in keys if key.name == name), None)
+            if gone is not None:
+                check(gone, [key for key in keys if key is not gone])
+                tx.query("DELETE FROM keys WHERE name = :name", name=name)
+        return gone
 
     def note_use(self, name: str, moment: float) -> None:
         with self._database.write() as tx:
@@ -85,3 +95,9 @@ class KeyStore:
     def delete_session(self, hash: str) -> None:
         with self._database.write() as tx:
             tx.query("DELETE FROM sessions WHERE hash = :hash", hash=hash)
+
+
+def _keys_in(tx: dataset.Database) -> list[SavedKey]:
+    """In the order they were made."""
+    keys = [SavedKey(**row) for row in tx.query("SELECT * FROM keys ORDER BY created, name")]
+    return [replace(key, models=tuple(json.loads(str(key.models)))) for key in keys]

@@ -47,7 +47,7 @@ def list_installed() -> Response:
 def load_model(values: Json) -> Response:
     """Answers when the model is loaded, or with the reason why it is not."""
     model_id = _named(values)
-    _wait(server().administration.load(who(), model_id), model_id)
+    _wait(server().administration.models.load(who(), model_id), model_id)
     return json_response({"id": model_id, "state": "loaded"})
 
 
@@ -56,7 +56,7 @@ def load_model(values: Json) -> Response:
 def unload_model(values: Json) -> Response:
     """Once its requests are through."""
     model_id = _named(values)
-    effect = server().administration.unload(who(), model_id)
+    effect = server().administration.models.unload(who(), model_id)
     state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")
     return json_response({"id": model_id, "state": state, "effects": [effect]})
 

@@ -28,7 +28,7 @@ def list_profiles() -> Response:
 @takes_object("Profile", partial(profile_schema, "name", "model"), EXAMPLE)
 def create_profile(values: Json) -> Response:
     """A new profile."""
-    return json_response(_to_wire(server().administration.create_profile(who(), values)), 201)
+    return json_response(_to_wire(server().administration.profiles.create(who(), values)), 201)
 
 
 @routes.get("/<path:name>")
@@ -44,13 +44,13 @@ def show_profile(name: str) -> Response:
 @takes_object("ProfileValues", partial(profile_schema, "model"))
 def replace_profile(values: Json, name: str) -> Response:
     """All of it anew: a field that is left out is no longer set."""
-    return json_response(_to_wire(server().administration.replace_profile(who(), name, values)))
+    return json_response(_to_wire(server().administration.profiles.replace(who(), name, values)))
 
 
 @routes.delete("/<path:name>")
 def delete_profile(name: str) -> Response:
     """Its model stays."""
-    return json_response({"deleted": server().administration.delete_profile(who(), name).name})
+    return json_response({"deleted": server().administration.profiles.delete(who(), name).name})
 
 
 def _to_wire(profile: Profile) -> dict[str, object]:

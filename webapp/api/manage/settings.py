@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 from webapp.api.declaration import Json, takes_object
 from webapp.api.openapi import settings_schema
 from webapp.api.reply import json_response
+from webapp.errors import InvalidFields
 from webapp.gate import server, who
-from webapp.settings.layers import InvalidSettings
 
 POOL = "Pool"
 
@@ -28,7 +28,7 @@ def show_settings() -> Response:
 @takes_object("Settings", settings_schema, {"max_tokens": 2048})
 def save_settings(values: Json) -> Response:
     """All of it or nothing: one value that does not fit changes no other."""
-    effects = server().administration.save_settings(who(), values)
+    effects = server().administration.settings.save(who(), values)
     return json_response({"settings": _shown(), "effects": effects})
 
 
@@ -43,8 +43,8 @@ def show_pool_settings() -> Response:
 def save_pool_settings(values: Json) -> Response:
     """The same for the settings of the pool."""
     if strangers := values.keys() - _shown(POOL).keys():
-        raise InvalidSettings({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
-    effects = server().administration.save_settings(who(), values)
+        raise InvalidFields({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
+    effects = server().administration.settings.save(who(), values)
     return json_response({"settings": _shown(POOL), "effects": effects})
 
 
