@@ -14,7 +14,7 @@ from webapp import errors
 from webapp.audit.trace import ROW_STATUSES
 from webapp.dialects import STATUSES, Dialect, Refusal, dialect_of, error_body, kind_of
 from webapp.errors import HearthError, Kind
-from webapp.pages.frame import ADVICE
+from webapp.pages.errors import ADVICE
 
 # Clients depend on the first three; whoever reads the audit on the last.
 WIRE: dict[str, tuple[int, str, str, str]] = {

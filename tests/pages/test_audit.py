@@ -13,9 +13,10 @@ from flask.testing import FlaskClient
 
 from webapp.app import create_app
 from webapp.audit.trace import Content
-from webapp.pages.audit import PAGE_ROWS, Tail
+from webapp.pages.audit import PAGE_ROWS
 from webapp.pages.drawing.words import moment
 from webapp.pages.live.tab import Tab
+from webapp.pages.live.tail import Tail
 from webapp.server import Server
 from webapp.store.audit import AuditRow
 

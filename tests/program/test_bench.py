@@ -17,7 +17,7 @@ from webapp.program.bench.bench import concurrencies, run
 from webapp.program.bench.client import Client, first_model
 from webapp.program.bench.level import Percentiles, cpu_seconds, measure, percentiles
 from webapp.program.bench.prompts import Prompts
-from webapp.program.bench.table import line
+from webapp.program.bench.report import line
 
 
 @dataclass(frozen=True)

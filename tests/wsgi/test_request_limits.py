@@ -10,7 +10,7 @@ import pytest
 
 from tests.wsgi.conftest import eventually, read_all, read_until, request
 from tests.wsgi.test_streams import Serve, Streams
-from webapp.wsgi import Limits
+from webapp.wsgi import ConnectionLimits
 
 MEGABYTE = 1 << 20
 
@@ -99,7 +99,7 @@ def test_broken_requests(serve: Serve, sent: bytes, status: int, code: str | Non
 
 
 def test_dripping_headers_and_bodies_are_ended(serve: Serve) -> None:
-    running = serve(Streams(), limits=Limits(header_seconds=0.2, body_seconds=0.2))
+    running = serve(Streams(), limits=ConnectionLimits(header_seconds=0.2, body_seconds=0.2))
     slow_headers = running.connect(b"GET /v1/x HTTP/1.1\r\nX-Slow: ")
     slow_body = running.connect(request("/v1/x", "POST", "Content-Length: 999999") + b"x")
     open_ends = [slow_headers, slow_body]
@@ -119,12 +119,12 @@ def test_dripping_headers_and_bodies_are_ended(serve: Serve) -> None:
 
 
 def test_idle_connections_are_closed(serve: Serve) -> None:
-    running = serve(Streams(), limits=Limits(idle_seconds=0.2))
+    running = serve(Streams(), limits=ConnectionLimits(idle_seconds=0.2))
     assert read_all(running.connect()) == b""
 
 
 def test_a_crowd_of_idle_connections_does_not_lock_others_out(serve: Serve) -> None:
-    running = serve(Streams(), limits=Limits(connections=20, crowded_idle_seconds=0.2))
+    running = serve(Streams(), limits=ConnectionLimits(connections=20, crowded_idle_seconds=0.2))
     crowd = [running.connect() for _ in range(40)]
     assert running.ask("GET", "/").status == 200
     assert len(crowd) == 40

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.wsgi.conftest import Running, eventually, read_all, read_until, request
-from webapp.wsgi import Limits, WebServer
+from webapp.wsgi import ConnectionLimits, WebServer
 
 Serve = Callable[..., Running]
 
@@ -61,7 +61,7 @@ def test_bound_at_once_and_says_so_when_the_port_is_taken() -> None:
 
 
 def test_a_hundred_streams_leave_room_for_pages(serve: Serve, streams: Streams) -> None:
-    running = serve(streams, min_threads=2, limits=Limits(thread_idle_seconds=0.2))
+    running = serve(streams, min_threads=2, limits=ConnectionLimits(thread_idle_seconds=0.2))
     clients = [running.connect(request("/stream")) for _ in range(100)]
     for client in clients:
         read_until(client, b"data: x")
@@ -165,7 +165,7 @@ def test_a_raising_callback_harms_nobody(serve: Serve) -> None:
 
 def test_a_client_that_stops_reading_gives_its_thread_back(serve: Serve) -> None:
     flood = Streams(chunk=b"x" * 500_000, pause_seconds=0.001)
-    running = serve(flood, limits=Limits(send_seconds=0.5))
+    running = serve(flood, limits=ConnectionLimits(send_seconds=0.5))
     client = running.connect(request("/stream"))
     assert eventually(lambda: flood.closed == 1 and len(flood.left) == 1)
     assert read_all(client)

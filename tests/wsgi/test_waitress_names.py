@@ -13,7 +13,7 @@ from waitress.server import BaseWSGIServer, TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import Error
 
-from webapp.wsgi.connection_limits import Limits, Tuning
+from webapp.wsgi.connection_limits import ConnectionLimits, Tuning
 
 NAMES = {
     HTTPChannel: (
@@ -65,7 +65,7 @@ def test_flows_that_are_relied_on() -> None:
 
 
 def test_every_setting_is_known_to_waitress() -> None:
-    tuning = Tuning("127.0.0.1", 0, Limits())
+    tuning = Tuning("127.0.0.1", 0, ConnectionLimits())
     assert (tuning.connection_limit, tuning.channel_request_lookahead, tuning.ident) == (2048, 1, None)
     assert tuning.for_path("/v1/models").max_request_body_size == 16 << 20
     assert tuning.for_path("/chat").max_request_body_size == 1 << 20

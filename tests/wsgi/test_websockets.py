@@ -12,7 +12,7 @@ from flask_sock import Sock
 from simple_websocket import Client, ConnectionClosed
 
 from tests.wsgi.conftest import Running, eventually, read_all, read_until
-from webapp.wsgi import Limits
+from webapp.wsgi import ConnectionLimits
 
 Serve = Callable[..., Running]
 
@@ -102,7 +102,7 @@ def test_big_messages_arrive_whole(serve: Serve, connect) -> None:
 
 @pytest.mark.parametrize(("path", "status"), [("/echo?no", 401), ("/nowhere", 404), ("/plain", 400), ("/fail", 101)])
 def test_the_application_decides_before_the_handshake(serve: Serve, path: str, status: int) -> None:
-    running = serve(application(), limits=Limits(websocket_close_seconds=0.1))
+    running = serve(application(), limits=ConnectionLimits(websocket_close_seconds=0.1))
     client = running.connect(handshake(path))
     assert read_until(client, b"\r\n\r\n").split()[1] == str(status).encode()
     read_all(client)
@@ -153,7 +153,7 @@ def test_a_client_that_vanishes_frees_its_place(serve: Serve) -> None:
 
 
 def test_a_client_that_stops_reading_is_dropped(serve: Serve) -> None:
-    running = serve(application(), limits=Limits(websocket_send_seconds=0.3))
+    running = serve(application(), limits=ConnectionLimits(websocket_send_seconds=0.3))
     client = running.connect()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.sendall(handshake("/flood"))
@@ -162,7 +162,7 @@ def test_a_client_that_stops_reading_is_dropped(serve: Serve) -> None:
 
 
 def test_longer_than_the_idle_limit(serve: Serve, connect) -> None:
-    running = serve(application(), limits=Limits(idle_seconds=0.1))
+    running = serve(application(), limits=ConnectionLimits(idle_seconds=0.1))
     client = connect(running)
     read_all(running.connect())  # an idle connection that speaks no WebSocket is closed meanwhile
     client.send("still here")

@@ -48,11 +48,11 @@ class Retain:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Close:
     """Write what came before and end the thread."""
 
 
-Parcel = AuditRow | Flush | Retain | Stop
+Parcel = AuditRow | Flush | Retain | Close
 
 
 class AuditLog:
@@ -170,7 +170,7 @@ class AuditLog:
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what was recorded, then end."""
-        self._inbox.put(Stop())
+        self._inbox.put(Close())
         if self._thread.is_alive():
             self._thread.join(timeout)
         self._database.close()
@@ -205,7 +205,7 @@ class AuditLog:
                     self._retention = None
                     self._retain_at = time.monotonic()
                     break
-                case Stop():
+                case Close():
                     self._stopped = True
                     break
         return rows, []

@@ -10,11 +10,11 @@ from webapp.pages.audit import blueprint as audit_pages
 from webapp.pages.chat import blueprint as chat_pages
 from webapp.pages.connect import blueprint as connect_pages
 from webapp.pages.drawing import words
-from webapp.pages.frame import surroundings
 from webapp.pages.live import socket as live
 from webapp.pages.models import blueprint as model_pages
 from webapp.pages.notices import blueprint as notice_pages
 from webapp.pages.profiles import blueprint as profile_pages
+from webapp.pages.room import surroundings
 from webapp.pages.settings import blueprint as settings_pages
 from webapp.pages.signin import blueprint as signin_pages
 from webapp.pages.signin import to_response

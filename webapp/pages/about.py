@@ -12,7 +12,7 @@ from flask import Response, make_response, render_template
 from webapp import paths
 from webapp.errors import HearthError, TimedOut, Unavailable
 from webapp.gate import server
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 
 blueprint = room("about")
 

@@ -11,7 +11,7 @@ from webapp.engine.history import SPAN_SECONDS
 from webapp.engine.snapshot import Snapshot
 from webapp.gate import server, visitor, who
 from webapp.pages.drawing.chart import Chart, Share, shares
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 from webapp.server import Server
 
 blueprint = room("activity")

@@ -13,14 +13,12 @@ from flask import Response, abort, make_response, redirect, render_template, req
 from webapp.audit.log import AuditLog
 from webapp.gate import server
 from webapp.pages.drawing import words
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 from webapp.store.audit import KINDS, STATUSES, AuditRow, Filters
 
 PAGE_ROWS = 50
 ASKED = ("q", "model", "status", "who", "kind", "since")
 SPANS = (("15m", "Last 15 minutes"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"))
-# The table of a page without filters; the others stand still.
-LIVE = "#audit[data-live]"
 
 blueprint = room("audit")
 
@@ -143,42 +141,3 @@ def choices(log: AuditLog, asked: Mapping[str, str]) -> list[tuple[str, str, lis
         (name, every, [*values, *((text, text) for text in [asked.get(name, "")] if text and text not in dict(values))])
         for name, every, values in offered
     ]
-
-
-class Tail:
-    """The newest rows as one tab has them; what is new since is put in its place."""
-
-    def __init__(self, log: AuditLog, revision: object):
-        """A tab that has the newest revision shows its rows; of any other nothing is known."""
-        self._log = log
-        self._known: tuple[str, ...] | None = None
-        self._revision = -1
-        if revision == log.revision:
-            self._revision = log.revision
-            self._known = tuple(row.id for row in log.records.rows(Filters(), PAGE_ROWS))
-
-    def news(self) -> Iterator[tuple[str, str, str]]:
-        """Target, swap and markup of each part that changes."""
-        if self._log.revision == self._revision:
-            return
-        self._revision = self._log.revision
-        rows = self._log.records.rows(Filters(), PAGE_ROWS)
-        known, self._known = self._known, tuple(row.id for row in rows)
-        if known is None or set(known).isdisjoint(self._known):
-            yield f"{LIVE} #audit-table", "outerMorph", render_template("partials/audit_table.html", rows=rows)
-            return
-        yield from ((f"{LIVE} #row-{gone}", "delete", "") for gone in known if gone not in self._known)
-        yield from self._inserted(rows, known)
-
-    def _inserted(self, rows: list[AuditRow], known: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-        """Rows that lie together go in together: targets are looked up before any of them is in the page."""
-        place, together = (f"{LIVE} #audit-table", "beforeend"), ""
-        for row in reversed(rows):
-            if row.id not in known:
-                together = render_template("partials/audit_row.html", row=row, open=False) + together
-                continue
-            if together:
-                yield *place, together
-            place, together = (f"{LIVE} #row-{row.id}", "beforebegin"), ""
-        if together:
-            yield *place, together

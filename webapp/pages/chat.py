@@ -14,7 +14,7 @@ from webapp.gate import server, visitor
 from webapp.pages.abilities import about
 from webapp.pages.drawing import words
 from webapp.pages.drawing.markdown import render
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 from webapp.routing.terms import Target
 from webapp.store.chats import Chat, Turn
 

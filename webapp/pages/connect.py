@@ -11,8 +11,8 @@ from webapp.errors import Conflict, InvalidFields
 from webapp.gate import access, server, visitor, who
 from webapp.pages import snippets, trial
 from webapp.pages.drawing.markdown import coloured
-from webapp.pages.frame import room, wants_partial
-from webapp.pages.snippets import TOOLS, Connection, Tool
+from webapp.pages.room import room, wants_partial
+from webapp.pages.snippets import TOOLS, ClientTool, Connection
 from webapp.pages.trial import Trial
 from webapp.people.access import NO_KEY
 from webapp.people.keys import Key
@@ -75,13 +75,13 @@ def try_out(tool_name: str) -> Response:
     return _room({**request.form, "tool": tool.name}, tried={tool.name: tried})
 
 
-def offered() -> list[Tool]:
+def offered() -> list[ClientTool]:
     """The tools whose route there is."""
     routes = {rule.rule for rule in current_app.url_map.iter_rules()}
     return [tool for tool in TOOLS if tool.route in routes]
 
 
-def _ask(tool: Tool, to: Connection) -> Trial:
+def _ask(tool: ClientTool, to: Connection) -> Trial:
     """As the tool would; without a key in the texts, as whoever is before the page."""
     if to.key in (NO_KEY, YOUR_KEY):
         headers = {"Cookie": request.headers.get("Cookie", "")}

@@ -8,8 +8,8 @@ from webapp.engine.snapshot import ModelSnapshot
 from webapp.gate import server
 from webapp.generation import InstalledModel
 from webapp.pages.abilities import About, about
-from webapp.pages.frame import room
 from webapp.pages.profiles import profile_rows, what_happened
+from webapp.pages.room import room
 from webapp.routing.terms import Target
 from webapp.server import Server
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Response, make_response, redirect, request
 
 from webapp.gate import server
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 
 blueprint = room("notices")
 

@@ -10,7 +10,7 @@ from flask import Response, make_response, render_template, request
 
 from webapp.errors import InvalidFields, Unavailable
 from webapp.gate import keep_session, server, visitor, who
-from webapp.pages.frame import room, wants_partial
+from webapp.pages.room import room, wants_partial
 from webapp.settings.layers import SettingRow
 
 blueprint = room("settings")

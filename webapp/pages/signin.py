@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 from webapp.dialects import STATUSES
 from webapp.errors import Forbidden, HearthError, NotAuthenticated, SignInRequired, TooManyAttempts
 from webapp.gate import access, credential, forget_session, keep_session, server, signed_in
-from webapp.pages import frame
-from webapp.pages.frame import room, wants_partial
+from webapp.pages import errors
+from webapp.pages.room import room, wants_partial
 
 # A path of our own, and nothing that a browser would read as another host.
 PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
@@ -55,7 +55,7 @@ def log_out() -> Response:
 def to_response(error: HearthError | HTTPException) -> Response:
     """An error as a notice or a page; who has to sign in gets the page to do that."""
     if wants_partial() or not isinstance(error, NotAuthenticated):
-        return frame.to_response(error)
+        return errors.to_response(error)
     if isinstance(error, SignInRequired):
         return make_response(render_template("pages/sign_in.html", used=False), 401)
     return _form(request.full_path.rstrip("?") if request.method == "GET" else "/", status=401)

@@ -41,7 +41,7 @@ class Snippet:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class ClientTool:
     """A way to use Hearth. It asks `route`; where Hearth has no such route, it has no such tool."""
 
     name: str
@@ -190,13 +190,13 @@ def _quoted(text: str) -> str:
 NEEDS_TOOLS = "An agent calls functions: choose a model that was trained to."
 
 TOOLS = (
-    Tool("curl", "curl", CHAT, _curl),
-    Tool("python", "Python", CHAT, _python),
-    Tool("javascript", "JavaScript", CHAT, _javascript),
-    Tool("anthropic", "Anthropic", MESSAGES, _anthropic),
-    Tool("claude-code", "Claude Code", MESSAGES, _claude_code, NEEDS_TOOLS),
-    Tool("codex", "Codex", RESPONSES, _codex, NEEDS_TOOLS),
-    Tool("opencode", "OpenCode", CHAT, _opencode, NEEDS_TOOLS),
-    Tool("aider", "Aider", CHAT, _aider),
-    Tool("continue", "Continue", CHAT, _continue),
+    ClientTool("curl", "curl", CHAT, _curl),
+    ClientTool("python", "Python", CHAT, _python),
+    ClientTool("javascript", "JavaScript", CHAT, _javascript),
+    ClientTool("anthropic", "Anthropic", MESSAGES, _anthropic),
+    ClientTool("claude-code", "Claude Code", MESSAGES, _claude_code, NEEDS_TOOLS),
+    ClientTool("codex", "Codex", RESPONSES, _codex, NEEDS_TOOLS),
+    ClientTool("opencode", "OpenCode", CHAT, _opencode, NEEDS_TOOLS),
+    ClientTool("aider", "Aider", CHAT, _aider),
+    ClientTool("continue", "Continue", CHAT, _continue),
 )

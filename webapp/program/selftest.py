@@ -37,21 +37,21 @@ QUESTION = "What is Hearth?"
 FAULTS = (HearthError, ImportError, OSError, RuntimeError, ValueError, TimeoutError, sqlite3.Error, TemplateError)
 
 
-class Failed(HearthError):
+class CheckFailed(HearthError):
     """A check found something that will not do."""
 
     kind = "broken"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     check: str
     ok: bool
     found: str
     seconds: float
 
 
-def tell(checked: Iterable[Outcome], *, as_json: bool) -> int:
+def tell(checked: Iterable[CheckOutcome], *, as_json: bool) -> int:
     """Print the table; 0 when all is well."""
     outcomes = []
     for outcome in checked:
@@ -67,7 +67,7 @@ def tell(checked: Iterable[Outcome], *, as_json: bool) -> int:
     return 0 if well else 1
 
 
-def outcomes_of(data: paths.DataDir) -> Iterator[Outcome]:
+def outcomes_of(data: paths.DataDir) -> Iterator[CheckOutcome]:
     with tempfile.TemporaryDirectory(prefix="hearth-selftest-") as scratch:
         server = Server(Options(), paths.DataDir.at(Path(scratch)))
         checks: tuple[tuple[str, Callable[[], str]], ...] = (
@@ -88,19 +88,19 @@ def outcomes_of(data: paths.DataDir) -> Iterator[Outcome]:
         server.close()
 
 
-def attempt(name: str, check: Callable[[], str]) -> Outcome:
+def attempt(name: str, check: Callable[[], str]) -> CheckOutcome:
     began = time.perf_counter()
     try:
         ok, found = True, check()
     except FAULTS as fault:
         ok, found = False, str(fault) or type(fault).__name__
-    return Outcome(name, ok, found, time.perf_counter() - began)
+    return CheckOutcome(name, ok, found, time.perf_counter() - began)
 
 
 def device(server: Server) -> str:
     server.backend.wait(LOAD_SECONDS)
     if sys.platform == "darwin" and not server.backend.device.startswith("Metal"):
-        raise Failed(f"MLX computes on {server.backend.device}; on a Mac it should be Metal.")
+        raise CheckFailed(f"MLX computes on {server.backend.device}; on a Mac it should be Metal.")
     return f"{server.backend.device}, {server.backend.blas}"
 
 
@@ -124,7 +124,7 @@ def chat(server: Server) -> str:
     request = GenerationRequest("selftest", "ember", messages=(Message.of("user", QUESTION),), max_tokens=48)
     answer = collect(server.router.generate(request))
     if not answer.text.strip():
-        raise Failed("Ember wrote nothing.")
+        raise CheckFailed("Ember wrote nothing.")
     return f"{answer.finish.usage.completion_tokens} tokens: {answer.text.strip()[:60]}"
 
 
@@ -135,7 +135,7 @@ def database(data: paths.DataDir) -> str:
     with closing(sqlite3.connect(f"{data.database.as_uri()}?mode=ro", uri=True)) as connection:
         (said,) = connection.execute("PRAGMA quick_check").fetchone()
     if said != "ok":
-        raise Failed(f"{data.database}: {said}")
+        raise CheckFailed(f"{data.database}: {said}")
     return str(data.database)
 
 
@@ -144,7 +144,7 @@ def disk(data: paths.DataDir) -> str:
         probe.write(b"Hearth")
     free = shutil.disk_usage(data.root).free
     if free < FREE_BYTES:
-        raise Failed(f"{size(free)} free in {data.root}; Hearth needs {size(FREE_BYTES)}.")
+        raise CheckFailed(f"{size(free)} free in {data.root}; Hearth needs {size(FREE_BYTES)}.")
     return f"{size(free)} free in {data.root}"
 
 
@@ -171,7 +171,7 @@ def pages(templates: Path, static: Path) -> str:
     for pin in pins:
         wanted, name = pin.split()
         if hashlib.sha256((static / "vendor" / name).read_bytes()).hexdigest() != wanted:
-            raise Failed(f"{name} is not the file that was shipped.")
+            raise CheckFailed(f"{name} is not the file that was shipped.")
     if not names or not (static / "app.js").is_file():
-        raise Failed(f"{templates} or {static} is not what was shipped.")
+        raise CheckFailed(f"{templates} or {static} is not what was shipped.")
     return f"{len(names)} templates, {len(pins)} pinned files"

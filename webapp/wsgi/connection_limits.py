@@ -11,7 +11,7 @@ _MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     connections: int = 2048
     header_bytes: int = 16 << 10
     api_body_bytes: int = 16 * _MEGABYTE
@@ -32,7 +32,7 @@ class Limits:
 class Tuning(Adjustments):
     """waitress' settings for these limits. `for_path` gives pages their own, smaller body limit."""
 
-    def __init__(self, host: str, port: int, limits: Limits):
+    def __init__(self, host: str, port: int, limits: ConnectionLimits):
         super().__init__(
             host=host,
             server_name=host,  # SERVER_NAME says where we listen

@@ -13,7 +13,7 @@ from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
 
 from webapp.wsgi.channel import Channel
-from webapp.wsgi.connection_limits import Limits, Tuning
+from webapp.wsgi.connection_limits import ConnectionLimits, Tuning
 from webapp.wsgi.refusals import OnRefusal, tell_nobody
 from webapp.wsgi.websockets import WebSockets
 from webapp.wsgi.workers import Workers
@@ -42,10 +42,10 @@ class WebServer:
         max_threads: int = 1024,
         reserved_threads: int = 64,
         max_websockets: int = 256,
-        limits: Limits | None = None,
+        limits: ConnectionLimits | None = None,
         on_refusal: OnRefusal = tell_nobody,
     ):
-        limits = limits or Limits()
+        limits = limits or ConnectionLimits()
         _allow_open_files(limits.connections + 2 * max_websockets + _DESCRIPTORS_TO_SPARE)
         self._workers = Workers(min_threads, max_threads, limits.thread_idle_seconds)
         self._websockets = WebSockets(max_websockets, limits.websocket_close_seconds)

@@ -101,7 +101,7 @@ class HandoverSocket:
         self.closed.set()
 
 
-class Connection(Protocol):
+class UpgradedChannel(Protocol):
     """The channel that a WebSocket came by; its server forgot it, but waitress' task goes on asking it."""
 
     handover: HandoverSocket | None
@@ -143,7 +143,7 @@ class WebSockets:
     def has_room(self) -> bool:
         return not self._closing and len(self._open) < self._maximum
 
-    def start(self, channel: Connection, request: Parser, handover: HandoverSocket) -> None:
+    def start(self, channel: UpgradedChannel, request: Parser, handover: HandoverSocket) -> None:
         with self._lock:
             self._open.add(handover)
         arguments = (channel, request, handover)
@@ -163,7 +163,7 @@ class WebSockets:
         with self._lock:
             return list(self._open)
 
-    def _serve(self, channel: Connection, request: Parser, handover: HandoverSocket) -> None:
+    def _serve(self, channel: UpgradedChannel, request: Parser, handover: HandoverSocket) -> None:
         try:
             WebSocketTask(channel, request).service()
         except OSError as error:

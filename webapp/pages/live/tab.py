@@ -12,10 +12,10 @@ from flask import render_template
 from webapp.chat.answers import LiveAnswer
 from webapp.chat.conversations import Conversation
 from webapp.pages import activity
-from webapp.pages.audit import Tail
 from webapp.pages.chat import CHAT_ID, conversation_list, latest_turns, thread_values
 from webapp.pages.drawing.markdown import GrowingMarkdown
 from webapp.pages.drawing.words import short
+from webapp.pages.live.tail import Tail
 from webapp.pages.models import model_rows
 from webapp.pages.profiles import profile_rows
 from webapp.server import Server

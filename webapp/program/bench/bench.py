@@ -12,7 +12,7 @@ from webapp.errors import HearthError, InvalidRequest
 from webapp.program.bench.client import Client, first_model
 from webapp.program.bench.level import measure
 from webapp.program.bench.prompts import Prompts
-from webapp.program.bench.table import HEADER, line, write_json
+from webapp.program.bench.report import HEADER, line, write_json
 
 REQUESTS_PER_CLIENT = 2
 WARM_UP_TOKENS = 8

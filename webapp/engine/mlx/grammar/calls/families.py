@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from webapp.engine.mlx.grammar.calls.lark import NUMBER
-from webapp.engine.mlx.grammar.calls.values import Json, Tagged, Text, Values
+from webapp.engine.mlx.grammar.calls.values import Json, StringForm, Tagged, Values
 
 # In a language with words of its own.
 IDENTIFIER = rf"(?!({'|'.join(keyword.kwlist)})$)[A-Za-z_][A-Za-z0-9_]*"
@@ -45,7 +45,7 @@ def _arguments_in(prefix: str, end: str) -> Tagged:
     return Tagged(
         f"<{prefix}arg_key>{{key}}</{prefix}arg_key>{end}<{prefix}arg_value>",
         f"</{prefix}arg_value>{end}",
-        Text(banned, strips=True),
+        StringForm(banned, strips=True),
     )
 
 
@@ -72,7 +72,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 "<parameter={key}>\n",
                 "\n</parameter>\n",
-                Text(("</parameter>", "</function>", "</tool_call>")),
+                StringForm(("</parameter>", "</function>", "</tool_call>")),
                 reads_null=True,
             ),
         ),
@@ -85,7 +85,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 '<parameter name="{key}">',
                 "</parameter>\n",
-                Text(("</parameter>", "</invoke>", "</minimax:tool_call>"), strips=True),
+                StringForm(("</parameter>", "</invoke>", "</minimax:tool_call>"), strips=True),
                 reads_null=True,
             ),
             section=("\n", ""),
@@ -97,7 +97,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 '<param name="{key}">',
                 "</param>",
-                Text(
+                StringForm(
                     ("</param>", "</function>"),
                     strips=True,
                     allowed=(r"/[^<&\n]*/",),
@@ -113,7 +113,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 '<atem:parameter name="{key}">',
                 "</atem:parameter>\n",
-                Text(
+                StringForm(
                     ("</atem:parameter>", "</atem:invoke>", "</atem:function_calls>"),
                     strips=True,
                     allowed=NO_JSON,
@@ -130,7 +130,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 '<|open|>argument key="{key}" type="{type}"<|sep|>',
                 "<|close|>argument<|sep|>",
-                Text(("<|close|>",)),
+                StringForm(("<|close|>",)),
             ),
             section=("", ""),
         ),
@@ -150,7 +150,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 "{key}:",
                 "",
-                Text(("<escape>", "<end_function_call>"), quote="<escape>", allowed=(r"/[^}]*/",)),
+                StringForm(("<escape>", "<end_function_call>"), quote="<escape>", allowed=(r"/[^}]*/",)),
                 between=",",
                 inner="none",
                 reads_null=True,
@@ -166,7 +166,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Tagged(
                 "{key}:",
                 "",
-                Text(('<|"|>', "<tool_call|>"), quote='<|"|>'),
+                StringForm(('<|"|>', "<tool_call|>"), quote='<|"|>'),
                 between=",",
                 inner="own",
                 reads_null=True,

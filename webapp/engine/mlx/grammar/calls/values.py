@@ -47,7 +47,7 @@ class Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class StringForm:
     """How a string is written: between `quote`s, or bare. It holds nothing in `banned`, which would end it early.
 
     `strips`: white space at its borders is lost. `escape`: how to write what bare text cannot.
@@ -119,7 +119,7 @@ class Tagged:
 
     key: str
     end: str
-    text: Text | None = None
+    text: StringForm | None = None
     between: str = ""
     inner: Literal["json", "own", "none"] = "json"
     reads_null: bool = False
@@ -160,7 +160,7 @@ class Tagged:
             return f"{_json_within(schema, root)} {lark.say(end)}"
         return lark.rule(self._choices(self.text, lark, found, root, end))
 
-    def _choices(self, text: Text, lark: Lark, found: Sequence[Schema], root: Schema, end: str) -> list[str]:
+    def _choices(self, text: StringForm, lark: Lark, found: Sequence[Schema], root: Schema, end: str) -> list[str]:
         choices = []
         for each in found:
             match type_of(each):

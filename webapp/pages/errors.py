@@ -1,15 +1,15 @@
-"""What every page shares: the server it shows, full page or partial, and how an error is said."""
+"""How an error is said on a page: its own words, and by its kind what a person may do next."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Response, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
 from webapp.dialects import STATUSES
 from webapp.errors import HearthError, Kind
-from webapp.gate import is_inside, server
+from webapp.pages.room import uncached, wants_partial
 
 # What a person may do next. An error's own advice, or a message that says it already, comes before it.
 ADVICE: Mapping[Kind, str] = {
@@ -34,17 +34,6 @@ HTTP_WORDS = {
 }
 
 
-def wants_partial() -> bool:
-    """htmx asks for a part; a browser going back asks for the whole page, also through htmx."""
-    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
-
-
-def room(name: str) -> Blueprint:
-    blueprint = Blueprint(name, __name__)
-    blueprint.after_request(uncached)
-    return blueprint
-
-
 def to_response(error: HearthError | HTTPException) -> Response:
     """An error in words: a notice in the page that is open, or a whole page saying the same."""
     if isinstance(error, HTTPException):
@@ -55,25 +44,3 @@ def to_response(error: HearthError | HTTPException) -> Response:
 def _said(status: int, message: str, advice: str) -> Response:
     template = "partials/notice.html" if wants_partial() else "pages/error.html"
     return uncached(make_response(render_template(template, message=message, advice=advice), status))
-
-
-def surroundings() -> dict[str, object]:
-    """What the layout shows on every page; nothing of what Hearth does to those who are kept out of its pages."""
-    here = server()
-    if not is_inside():
-        return {"theme": here.settings.current.theme, "inside": False, "room": ""}
-    return {
-        "inside": True,
-        "theme": here.settings.current.theme,
-        "snapshot": here.engine.snapshot,
-        "version": here.version,
-        "standing": here.notices.standing,
-        "room": request.blueprint or "",
-    }
-
-
-def uncached(response: Response) -> Response:
-    """Conversations are nobody else's: no cache keeps them, and parts are never mistaken for pages."""
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.vary.update(["HX-Request", "HX-History-Restore-Request"])
-    return response
