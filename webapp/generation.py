@@ -167,6 +167,22 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request is answered on, whoever answers: nothing is left open any more.
+
+    `messages` are the request's, behind a profile's system prompt if they bring none. `template_wishes` are a profile's
+    options for a chat template: the request's own win over them, name by name, and a template that does not know one
+    goes without. `max_tokens` is the longest answer, `context_length` that of prompt and answer together.
+    """
+
+    messages: tuple[Message, ...]
+    template_wishes: Mapping[str, object]
+    sampling: SamplingParams
+    max_tokens: int
+    context_length: int
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
     """Texts, or token ids, to be made vectors. `owner` as in `GenerationRequest`. Errors name ("texts", index)."""
 

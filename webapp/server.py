@@ -31,6 +31,7 @@ from webapp.engine.pool.pool import Pool
 from webapp.people.access import Access
 from webapp.people.keys import Keys
 from webapp.people.tickets import Tickets
+from webapp.providers.local import Local
 from webapp.routing.profiles import Profiles
 from webapp.routing.router import Router
 from webapp.settings.layers import LayeredSettings, SettingRow
@@ -86,7 +87,8 @@ class Server:
         self.profiles = Profiles(ProfileStore(self.store), self.catalog)
         first_limits = limits(self.settings.current, self.profiles)
         self.engine = Engine(Pool(self.backend, first_limits.pool, time.monotonic), first_limits)
-        self.router = Router(self.catalog, self.profiles, self.backend, self.engine, lambda: self.settings.current)
+        local = Local(self.catalog, self.backend, self.engine)
+        self.router = Router(self.catalog, self.profiles, local, lambda: self.settings.current)
         self.metrics = Metrics(self.version, lambda: self.engine.snapshot)
         self.audit = AuditLog(audit_store, lambda: self.settings.current, observe=self.metrics.observe)
         self.responses = Responses(ResponseStore(self.store))

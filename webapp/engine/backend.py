@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from webapp.engine import blas
+from webapp.engine.client.tokenizer import Tokenizer
 from webapp.engine.pool.memory import machine_bytes
-from webapp.engine.runner import Loading
+from webapp.engine.runner import Loader, Loading
 from webapp.generation import InstalledModel
 
-if TYPE_CHECKING:
-    from webapp.engine.mlx.loading import MlxLoader
-    from webapp.engine.mlx.prompts.tokenizer import Tokenizer, Tokenizers
+TokenizerOf = Callable[[InstalledModel], Tokenizer]
 
 
 class Backend:
@@ -25,8 +25,7 @@ class Backend:
         """`blas_folder`: where a BLAS may be put at the first start; with None none is."""
         self._blas_folder = blas_folder
         self._lock = threading.Lock()
-        self._loader: MlxLoader | None = None
-        self._tokenizers: Tokenizers | None = None
+        self._opened: tuple[Loader, TokenizerOf] | None = None
         self._memory_bytes = machine_bytes()
         self.device = "starting"
         self.blas = "starting"
@@ -43,19 +42,21 @@ class Backend:
         finally:
             opening.shutdown(wait=False)
 
-    def _open(self) -> tuple[MlxLoader, Tokenizers]:
+    def _open(self) -> tuple[Loader, TokenizerOf]:
         with self._lock:
-            if self._loader is None or self._tokenizers is None:
+            if self._opened is None:
                 self.blas = blas.load(self._blas_folder)
                 self.device = import_module("webapp.engine.mlx.device").name()
                 self._memory_bytes = import_module("webapp.engine.mlx.device").memory_bytes()
-                self._loader = import_module("webapp.engine.mlx.loading").MlxLoader()
-                self._tokenizers = import_module("webapp.engine.mlx.prompts.tokenizer").Tokenizers()
-            return self._loader, self._tokenizers
+                loader = import_module("webapp.engine.mlx.loading").MlxLoader()
+                prompts = import_module("webapp.engine.mlx.prompts.tokenizers")
+                read = partial(prompts.read_tokenizer, wants_checkpoints=loader.wants_checkpoints)
+                self._opened = loader, prompts.Tokenizers(read).of
+            return self._opened
 
     def tokenizer(self, model: InstalledModel) -> Tokenizer:
         """The model's tokenizer, read on the caller's thread the first time. Raises ModelLoadFailed."""
-        return self._open()[1].of(model)
+        return self._open()[1](model)
 
     def memory_bytes(self) -> int:
         """Memory for models; until MLX is here and knows its device, the machine's."""

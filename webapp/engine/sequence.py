@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from webapp.engine.limits import Timeouts
 from webapp.engine.snapshot import RequestState
 from webapp.errors import HearthError, OutOfMemory
 from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingParams
 
-if TYPE_CHECKING:
-    from webapp.engine.mlx.grammar.matcher import Matched
+
+class AnswerConstraint(Protocol):
+    """What an answer may say next. Engine thread only; `broken` says why the answer can no longer be kept to it."""
+
+    broken: str | None
+
+    def consume(self, token: int) -> None:
+        """Go on behind the token that was sampled last."""
+
+    def fill(self, words: Any) -> None:
+        """Set the bit of each token that may come next in an array of int32, lowest bit first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Sequence:
     length_is_ours: bool = False
     embeds: bool = False
     top_logprobs: int | None = None
-    constraint: Matched | None = None
+    constraint: AnswerConstraint | None = None
     outbox: SimpleQueue[Parcel] = field(default_factory=SimpleQueue)
     state: RequestState = "waiting"
     ticket: int = 0

@@ -10,10 +10,10 @@ from flask import Response, make_response, redirect, render_template, request, u
 
 from webapp.errors import Conflict, InvalidFields, ModelNotFound, ProfileNotFound
 from webapp.gate import server, who
-from webapp.generation import GenerationRequest, InstalledModel
+from webapp.generation import GenerationRequest, InstalledModel, Terms
 from webapp.pages.room import room, wants_partial
 from webapp.routing.profiles import LONGEST_NAME, TABLE, Profile
-from webapp.routing.terms import Target, Terms, terms
+from webapp.routing.terms import Target, terms
 from webapp.server import Server
 
 THINKING = {"on": True, "off": False}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webapp.generation import GenerationRequest, InstalledModel, Message, SamplingParams
+from webapp.generation import GenerationRequest, InstalledModel, Message, SamplingParams, Terms
 from webapp.routing.profiles import Profile
 from webapp.settings.table import Settings
 
@@ -36,21 +35,11 @@ class Target:
         return self.profile or Profile(self.model.id, self.model.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a request is answered on: nothing is left open any more."""
-
-    messages: tuple[Message, ...]
-    template_options: Mapping[str, object]
-    sampling: SamplingParams
-    max_tokens: int
-    context_length: int
-
-
 def terms(request: GenerationRequest, target: Target, settings: Settings) -> Terms:
+    """Complete terms; only what the request tells the model's template is left to whoever reads that template."""
     return Terms(
         messages=_messages(request, target.ways.system_prompt),
-        template_options={**target.ways.template_options, **request.template_options},
+        template_wishes=target.ways.template_options,
         sampling=_sampling(request, target, settings),
         max_tokens=_max_tokens(request, target, settings),
         context_length=target.context_length,

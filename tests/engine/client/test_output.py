@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mlx_lm.generate import TextStateMachine
 
 from tests.engine.conftest import Bench, HandClock
 from webapp.engine.client.output import Answer, Splitter
+from webapp.engine.mlx.prompts.formats import MlxTextMachine
 from webapp.engine.sequence import End, Failed, Progress, Sequence, Token
 from webapp.errors import EngineFailed
 from webapp.generation import Event, Finish, Prefill, Text
@@ -36,7 +36,8 @@ class Letters:
 def splitter(stop: tuple[str, ...] = (), in_reasoning: bool = False) -> Splitter:
     transitions: dict[str, list[tuple[str, str | None]]] = {state: list(edges) for state, edges in THINKS.items()}
     transitions["normal"] += [(text, None) for text in stop]
-    return Splitter(Letters(), TextStateMachine(transitions), in_reasoning, stop_strings=stop)
+    machine = MlxTextMachine(transitions, "reasoning" if in_reasoning else "normal")
+    return Splitter(Letters(), machine, stop_strings=stop)
 
 
 @pytest.fixture

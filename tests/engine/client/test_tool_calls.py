@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlx_lm.generate import TextStateMachine
 
 from tests.engine.conftest import Bench, HandClock
 from webapp.engine.client.output import Answer, Splitter
 from webapp.engine.client.tool_calls import CallFormat, CallReader
+from webapp.engine.mlx.prompts.formats import MlxTextMachine
 from webapp.engine.sequence import End, Sequence, Token
 from webapp.generation import Completion, Event, FinishReason, Text, ToolCall
 from webapp.stream import collect
@@ -157,7 +157,7 @@ def splitter(pieces: Seq[str], family: str, stop: Iterable[str], only_one: bool)
         "tool": [(form.end, "normal") if form.end else (form.start, "tool")],
     }
     calls = CallReader(form, "r1", only_one)
-    return Splitter(Pieces(pieces), TextStateMachine(transitions), in_reasoning=False, calls=calls)
+    return Splitter(Pieces(pieces), MlxTextMachine(transitions, "normal"), calls=calls)
 
 
 @pytest.fixture

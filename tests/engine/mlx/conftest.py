@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from tests.conftest import QWEN
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.batch import MlxRunner
-from webapp.engine.mlx.prompts.tokenizer import Tokenizer
+from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
 from webapp.engine.runner import Decoded, Prefilled, Runner
 from webapp.engine.sequence import Prompt, Sequence
-from webapp.generation import InstalledModel, SamplingParams
+from webapp.generation import GenerationRequest, InstalledModel, Message, SamplingParams, Terms, Tool
 
-Templated = Callable[[str], Tokenizer]
+Templated = Callable[[str], MlxTokenizer]
 
 GREEDY = SamplingParams(temperature=0)
 IDS = itertools.count()
@@ -55,14 +56,24 @@ def load(backend: Backend, installed: Callable[[str], InstalledModel]) -> Callab
 def templated(tmp_path: Path, models_dir: Path) -> Templated:
     """The tiny model's tokenizer under another chat template."""
 
-    def make(template: str) -> Tokenizer:
+    def make(template: str) -> MlxTokenizer:
         folder = tmp_path / "model"
         shutil.copytree(models_dir / QWEN, folder, dirs_exist_ok=True)
         path = folder / "tokenizer_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
-        return Tokenizer.load(folder, [], render_seconds=0.5)
+        return MlxTokenizer.load(folder, [], render_seconds=0.5)
 
     return make
+
+
+def agreed(messages: Seq[Message] = (), context_length: int = 4096, **wishes: object) -> Terms:
+    return Terms(tuple(messages), wishes, GREEDY, 24, context_length)
+
+
+def rendered(tokenizer: MlxTokenizer, messages: Seq[Message], tools: Seq[Tool] = (), **wishes: object) -> Prompt:
+    """Messages as a prompt."""
+    request = GenerationRequest("r", "m", messages=tuple(messages), tools=tuple(tools))
+    return tokenizer.render(request, agreed(messages, **wishes))
 
 
 def sequence(

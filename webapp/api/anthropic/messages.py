@@ -45,5 +45,4 @@ def create_message(body: MessagesBody) -> Response:
 @takes(CountBody, example=HELLO, refused=REFUSED, harmless=HARMLESS)
 def count_tokens(body: CountBody) -> Response:
     """How many tokens the prompt of such a message comes to; counted, not estimated."""
-    prompt = server().router.render(body.to_request(request_id()))
-    return json_response({"input_tokens": len(prompt.tokens)})
+    return json_response({"input_tokens": server().router.count_tokens(body.to_request(request_id()))})

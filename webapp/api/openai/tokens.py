@@ -19,7 +19,7 @@ def tokenize(body: TokenizeBody) -> Response:
     """The tokens of a text, or of messages as a chat would begin with them."""
     body.check()
     if body.input is None:
-        tokens = server().router.render(body.to_request(request_id())).tokens
+        tokens = server().router.render(body.to_request(request_id()))
     else:
         tokens = server().router.tokenize(body.model, body.input, bool(body.add_special_tokens))
     return json_response({"tokens": tokens, "count": len(tokens)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from webapp.engine.client.tool_calls import CallReader
 from webapp.engine.sequence import End, Failed, Likelihood, Progress, Sequence, Token
@@ -20,6 +20,8 @@ from webapp.generation import (
     Usage,
 )
 
+# The sections of an answer. A piece of text with its section; None is behind the answer's end.
+NORMAL, REASONING, TOOL = "normal", "reasoning", "tool"
 Segments = list[tuple[str | None, str]]
 
 
@@ -31,11 +33,21 @@ class Detokenizer(Protocol):
 
 
 class TextMachine(Protocol):
-    """mlx-lm's TextStateMachine: decoded text to (state, text) segments, markers stripped."""
+    """Cuts the text of one answer into sections at markers, which it strips, and holds back what may become one."""
 
-    def make_state(self, initial: str) -> Any: ...
-    def split(self, state: Any, text: str) -> tuple[Any, Segments]: ...
-    def flush(self, state: Any) -> tuple[Any, str, str | None]: ...
+    @property
+    def section(self) -> str | None:
+        """That in which the text read so far ends; None once a stop string has ended the answer."""
+
+    @property
+    def pending(self) -> str:
+        """What is held back; behind a stop string, what is not part of the answer."""
+
+    def split(self, text: str) -> Segments:
+        """What has become certain with this text: a piece of each section that it passes, the last one's included."""
+
+    def flush(self) -> str:
+        """What was held back, once no more text comes."""
 
 
 class Splitter:
@@ -49,16 +61,14 @@ class Splitter:
         self,
         detokenizer: Detokenizer,
         machine: TextMachine,
-        in_reasoning: bool,
         stop_strings: tuple[str, ...] = (),
         calls: CallReader | None = None,
     ):
         self._detokenizer = detokenizer
         self._machine = machine
         self._stop_strings = stop_strings
-        self._section: str | None = "reasoning" if in_reasoning else "normal"
-        self._state = machine.make_state(self._section)
-        self._after_marker = in_reasoning
+        self._section = machine.section
+        self._after_marker = self.in_reasoning
         self._calls = calls
         self._withheld: list[str] = []
         self._spaces = ""
@@ -67,7 +77,7 @@ class Splitter:
 
     @property
     def in_reasoning(self) -> bool:
-        return bool(self._state[0] == "reasoning")
+        return self._machine.section == REASONING
 
     @property
     def call_count(self) -> int:
@@ -87,19 +97,18 @@ class Splitter:
         yield from self._split(self._detokenizer.last_segment)
         if self.stopped:
             return
-        self._state, rest, _ = self._machine.flush(self._state)
-        yield from self._take(rest)
-        if self._calls and self._section == "tool":
+        yield from self._take(self._machine.flush())
+        if self._calls and self._section == TOOL:
             yield from self._end_call(self._calls, "", whole=not cut_off or not self._calls.form.end)
         yield from self._end_text()
 
     def _split(self, text: str) -> Iterator[Event]:
         if not text or self.stopped:
             return
-        seen = self._state[3] + text  # what was held back lies in the state, and a marker in both
-        self._state, segments = self._machine.split(self._state, text)
-        if self._state[0] is None:
-            passed = seen.removesuffix(self._state[3])
+        seen = self._machine.pending + text  # a marker may lie in both
+        segments = self._machine.split(text)
+        if self._machine.section is None:
+            passed = seen.removesuffix(self._machine.pending)
             self.stop_string = max(filter(passed.endswith, self._stop_strings), key=len, default=None)
         for index, (section, piece) in enumerate(segments):
             if index:
@@ -112,20 +121,20 @@ class Splitter:
     def _pass_marker(self, section: str | None) -> Iterator[Event]:
         """White space behind a marker belongs to the marker."""
         self._after_marker = True
-        if self._calls and self._section == "tool":
+        if self._calls and self._section == TOOL:
             yield from self._end_call(self._calls, self._calls.form.end, whole=True)
         self._section = section
         self.stopped = self.stopped or section is None
 
     def _take(self, text: str) -> Iterator[Event]:
         """A piece of the section that we are in."""
-        if self._section == "tool":
+        if self._section == TOOL:
             self._withheld.append(text)
             return
         if self._after_marker:
             text = text.lstrip()
             self._after_marker = not text
-        if self._section == "reasoning":
+        if self._section == REASONING:
             yield from [Reasoning(text)] if text else []
         else:
             yield from self._answer(text)

@@ -14,7 +14,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import BatchGenerator, StopSequences
-from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache
 
 from webapp.engine.mlx import device
 from webapp.engine.mlx.cache.prefix_cache import PrefixCache
@@ -61,7 +61,6 @@ class MlxRunner:
         self._kv_size = kv_size
         self._model = model
         self._prefix_cache = PrefixCache()
-        self._trimmable = can_trim_prompt_cache(make_prompt_cache(model))
         self._prefill_speed = PrefillSpeed()
         self._decode_seconds = 0.0
         self.reset()
@@ -124,7 +123,7 @@ class MlxRunner:
         """The prompt after its cached part. KV that cannot be cut back needs a stop at each checkpoint."""
         tokens = sequence.prompt.tokens
         last = len(tokens) - 1
-        checkpoints = () if self._trimmable else sequence.prompt.checkpoints
+        checkpoints = () if self._kv_size.can_cut(len(tokens)) else sequence.prompt.checkpoints
         cuts = [cached, *(cut for cut in checkpoints if cached < cut < last), last, len(tokens)]
         return [list(tokens[start:end]) for start, end in pairwise(cuts) if start < end]
 

@@ -1,4 +1,4 @@
-"""How much KV sequences take, learnt from the model itself: one token tells the size of them all."""
+"""What the KV of a model is like, learnt from the model itself: one token tells the size of any length."""
 
 from __future__ import annotations
 
@@ -33,13 +33,23 @@ class LayerSize:
 
 
 class KvSize:
-    """Of every layer of one model. Runs the model on a single token."""
+    """Of every layer of one model. Runs the model on a single token.
+
+    `always_cuts`: KV of any length can be cut back to that of a shorter prefix.
+    """
 
     def __init__(self, network: nn.Module):
         layers = make_prompt_cache(network)
         logits = network(mx.array([[0]]), cache=layers)
         mx.eval(logits, [layer.state for layer in layers])
         self._layers = [size for layer in layers for size in _sizes(layer)]
+        windows = [window for layer in layers for window in _windows(layer)]
+        self._shortest_window = min(windows, default=None)
+        self.always_cuts = self._shortest_window is None
+
+    def can_cut(self, tokens: int) -> bool:
+        """Whether KV of so many tokens can be cut back: never a state, and a window only while it is not full."""
+        return self._shortest_window is None or tokens < self._shortest_window
 
     def bytes_for(self, lengths: Seq[int]) -> int:
         """A batch is padded to its longest sequence, so each takes as much as that one."""
@@ -58,3 +68,14 @@ def _sizes(layer: Any) -> Iterator[LayerSize]:
         yield LayerSize(0, token_bytes, getattr(layer, "max_size", None))
     else:
         yield LayerSize(int(layer.nbytes))
+
+
+def _windows(layer: Any) -> Iterator[int]:
+    """How many tokens a layer holds before it forgets; a state forgets at once, and most never do."""
+    if hasattr(layer, "caches"):
+        for part in layer.caches:
+            yield from _windows(part)
+    elif not layer.is_trimmable():
+        yield 0
+    elif (window := getattr(layer, "max_size", None)) is not None:
+        yield window

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -29,6 +30,7 @@ class MlxLoader:
     def __init__(self) -> None:
         # mlx-lm (0.32) sets this with each batch, and back to what it was when one goes, though others still run.
         maybe_set_recommended_wired_limit()
+        self._always_cuts: dict[Path, tuple[int, bool]] = {}  # with the age of the folder that was loaded
 
     def memory_bytes(self) -> int:
         return device.memory_bytes()
@@ -38,14 +40,30 @@ class MlxLoader:
         return float32_bytes(model.path) if device.on_cpu() else stored_bytes(model.path)
 
     def open(self, model: InstalledModel) -> MlxLoading:
-        return MlxLoading(model)
+        return MlxLoading(model, lambda kv_size: self._learn(model, kv_size))
+
+    def wants_checkpoints(self, model: InstalledModel) -> bool:
+        """Whether its prompts are to have checkpoints: unless its KV, when it was loaded, could always be cut back.
+
+        From any thread; until a first load nobody knows.
+        """
+        return self._always_cuts.get(model.path) != (model.created, True)
+
+    def _learn(self, model: InstalledModel, kv_size: KvSize) -> None:
+        self._always_cuts[model.path] = (model.created, kv_size.always_cuts)
 
 
 class MlxLoading:
     """One load. On the CPU weights become float32, the only type its BLAS is fast at."""
 
-    def __init__(self, model: InstalledModel, slice_seconds: float = SLICE_SECONDS):
-        self._slices = load_in_slices(model, slice_seconds)
+    def __init__(
+        self,
+        model: InstalledModel,
+        on_kv_size: Callable[[KvSize], None] = lambda kv_size: None,
+        slice_seconds: float = SLICE_SECONDS,
+    ):
+        """`on_kv_size` is called once the model has shown what its KV is like."""
+        self._slices = load_in_slices(model, on_kv_size, slice_seconds)
 
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
@@ -55,7 +73,9 @@ class MlxLoading:
         device.release_memory()
 
 
-def load_in_slices(model: InstalledModel, slice_seconds: float) -> Generator[MlxRunner | None, None, None]:
+def load_in_slices(
+    model: InstalledModel, on_kv_size: Callable[[KvSize], None], slice_seconds: float
+) -> Generator[MlxRunner | None, None, None]:
     """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
     config = read_config(model.path)
     check_config(config)
@@ -69,6 +89,7 @@ def load_in_slices(model: InstalledModel, slice_seconds: float) -> Generator[Mlx
     yield from evaluate(network, slice_seconds)
     weights_bytes = sum(array.nbytes for _, array in tree_flatten(network.parameters()))
     kv_size = KvSize(network)
+    on_kv_size(kv_size)
     mx.clear_cache()
     yield MlxRunner(network, weights_bytes, kv_size, pooling_of(model.path))
 

@@ -15,7 +15,7 @@ import mlx.nn as nn
 import numpy as np
 
 from webapp.engine.mlx.grammar.bitmask import WORD_BITS
-from webapp.engine.mlx.grammar.matcher import Matched
+from webapp.engine.sequence import AnswerConstraint
 from webapp.generation import SamplingParams
 
 WORD = 0xFFFFFFFF
@@ -32,7 +32,7 @@ class Row:
     sampling: SamplingParams
     seed: int
     prompt: tuple[int, ...] = ()
-    constraint: Matched | None = None
+    constraint: AnswerConstraint | None = None
     ends: frozenset[int] = frozenset()
 
     @property

@@ -25,7 +25,7 @@ from webapp.engine.client.tool_calls import CallReader
 from webapp.engine.mlx.grammar.bitmask import nothing
 from webapp.engine.mlx.grammar.calls.families import FAMILIES
 from webapp.engine.mlx.grammar.matcher import Matched
-from webapp.engine.mlx.prompts.tokenizer import Tokenizer
+from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
 from webapp.engine.sequence import Prompt
 from webapp.errors import UnsupportedParameter
 from webapp.generation import GenerationRequest, Text, Tool, ToolCall, ToolChoice
@@ -84,7 +84,7 @@ TOOLS = (
     Tool("plan", None, NESTED, strict=True),
 )
 SCHEMAS = {tool.name: tool.parameters for tool in TOOLS}
-Make = Callable[..., Tokenizer]
+Make = Callable[..., MlxTokenizer]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Make:
     """The tiny model's tokenizer as that of a family, whose markers are tokens of their own or are not."""
 
     @cache
-    def make(family: str, own: bool, *plain: str) -> Tokenizer:
+    def make(family: str, own: bool, *plain: str) -> MlxTokenizer:
         folder = tmp_path_factory.mktemp("families") / family
         shutil.copytree(models_dir / QWEN, folder, ignore=shutil.ignore_patterns("*.safetensors"))
         path = folder / "tokenizer_config.json"
@@ -111,7 +111,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Make:
             vocabulary = Vocabulary.from_file(str(folder / "tokenizer.json"))
             vocabulary.add_tokens([AddedToken(word, normalized=False) for word in plain])
             vocabulary.save(str(folder / "tokenizer.json"))
-        return Tokenizer.load(folder, [])
+        return MlxTokenizer.load(folder, [])
 
     return make
 
@@ -136,14 +136,14 @@ def literals(form: object) -> list[str]:
     )
 
 
-def allowed_by(bound: Matched, tokenizer: Tokenizer) -> list[int]:
+def allowed_by(bound: Matched, tokenizer: MlxTokenizer) -> list[int]:
     words = nothing(tokenizer.vocabulary_size)
     bound.fill(words)
     assert bound.broken is None
     return list(np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist())
 
 
-def walk(tokenizer: Tokenizer, bound: Matched, rng: random.Random, family: str) -> list[int]:
+def walk(tokenizer: MlxTokenizer, bound: Matched, rng: random.Random, family: str) -> list[int]:
     """Any token that the mask allows; again and again what would end or spoil the call, if the mask allows it.
 
     Until an answer ends, or is free again; nothing when that takes too long.
@@ -164,11 +164,11 @@ def walk(tokenizer: Tokenizer, bound: Matched, rng: random.Random, family: str) 
     return []
 
 
-def read(tokenizer: Tokenizer, tools: tuple[Tool, ...], tokens: list[int]) -> tuple[list[tuple[str, Any]], str, int]:
+def read(tokenizer: MlxTokenizer, tools: tuple[Tool, ...], tokens: list[int]) -> tuple[list[tuple[str, Any]], str, int]:
     """The calls, the text beside them, and how many were none."""
-    form = tokenizer.call_format(tools)
+    form = tokenizer.formats.calls(tools)
     reader = CallReader(form, "r", only_one=False)
-    split = Splitter(tokenizer.detokenizer(Prompt((5,))), tokenizer.text_machine((), False, form), False, calls=reader)
+    split = Splitter(tokenizer.detokenizer(Prompt((5,))), tokenizer.formats.text_machine((), False, form), calls=reader)
     events = [event for token in tokens for event in split.feed(token)]
     events += split.finish(cut_off=False)
     pieces = [event for event in events if isinstance(event, ToolCall)]
@@ -208,7 +208,7 @@ def test_every_walk_is_a_call_that_fits_its_schema(make: Make, family: str, own:
 def test_a_call_that_the_model_chooses_is_bound_from_its_marker_on(make: Make, family: str) -> None:
     """However the marker is cut: here each character is a token, and where the last one goes on it is forbidden."""
     tokenizer, tools, rng = make(family, False), offered(family), random.Random(f"{family}1")
-    start = tokenizer.call_format(tools).start
+    start = tokenizer.formats.calls(tools).start
     opening = [token for letter in f"So: {start}" for token in tokenizer.encode(letter)]
     finished = 0
     for _ in range(6):
@@ -230,7 +230,7 @@ def test_a_call_that_the_model_chooses_is_bound_from_its_marker_on(make: Make, f
 
 def test_a_token_that_ends_the_marker_and_goes_on_is_forbidden(make: Make) -> None:
     tokenizer = make("minicpm5", False, '="')
-    assert tokenizer.call_format(TOOLS).start == "<function name="
+    assert tokenizer.formats.calls(TOOLS).start == "<function name="
     bound = tokenizer.constraint(request(TOOLS, ToolChoice()), Prompt((5,)), {})
     assert bound
     for letter in "<function name":
@@ -303,7 +303,7 @@ def test_parsers_are_told_what_is_text_and_what_is_not(make: Make) -> None:
     tools = [Tool("f", None, schema(number=number, word=word, other={"enum": [1, 2]}, big={"type": "integer"}))]
     values = {"number": "5", "word": "5", "other": "2", "big": "12345678901234567890"}
     said = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in values.items())
-    parsed = make("qwen3_coder", False).call_format(tools).parse(f"<function=f>\n{said}</function>")
+    parsed = make("qwen3_coder", False).formats.calls(tools).parse(f"<function=f>\n{said}</function>")
     read_back = {"number": 5, "word": "5", "other": 2, "big": 12345678901234567890}
     assert parsed == {"name": "f", "arguments": read_back}
 

@@ -19,7 +19,7 @@ from webapp.engine.backend import Backend
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.grammar.bitmask import EVERYTHING, nothing
 from webapp.engine.mlx.grammar.matcher import Matched
-from webapp.engine.mlx.prompts.tokenizer import Tokenizer
+from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
 from webapp.engine.mlx.rows import allowed
 from webapp.engine.runner import Broken
 from webapp.engine.sequence import Prompt, Sequence
@@ -58,7 +58,7 @@ def schema_of(rng: random.Random, depth: int = 0) -> dict[str, Any]:
 
 
 def constrained(
-    tokenizer: Tokenizer, model: InstalledModel, grammar: Grammar, seed: int, max_tokens: int = 400
+    tokenizer: MlxTokenizer, model: InstalledModel, grammar: Grammar, seed: int, max_tokens: int = 400
 ) -> Sequence:
     prompt = Prompt((5, 6, 7, seed % 400 + 8))
     one = sequence(model, prompt.tokens, SamplingParams(temperature=1.0, seed=seed), max_tokens)

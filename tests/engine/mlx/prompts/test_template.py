@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine.mlx.conftest import Templated
+from tests.engine.mlx.conftest import Templated, rendered
+from webapp.engine.mlx.prompts.template import TemplateOptions
 from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import GenerationRequest, Level, Message
 
@@ -94,7 +95,7 @@ def test_what_a_template_does_not_know_is_refused_by_name(
 )
 def test_an_answer_that_has_begun_is_left_open(templated: Templated, template: str, begun: str, ends: str) -> None:
     tokenizer = templated(template)
-    prompt = tokenizer.render([Message.of("user", "Hi"), Message.of("assistant", begun)], {}, 4096)
+    prompt = rendered(tokenizer, [Message.of("user", "Hi"), Message.of("assistant", begun)])
     assert tokenizer.decode(prompt.tokens).endswith(ends)
     assert tokenizer.decode(prompt.tokens[: prompt.checkpoints[-1]]).endswith("Hi<|im_end|>")
     assert not prompt.in_reasoning
@@ -103,14 +104,12 @@ def test_an_answer_that_has_begun_is_left_open(templated: Templated, template: s
 def test_only_a_thought_that_has_begun_is_gone_on_with(templated: Templated) -> None:
     tokenizer = templated(SAID + ALWAYS)
     for begun, thinks in [("<think>hm", True), ("<think>hm</think>yes", False), ("yes", False)]:
-        assert tokenizer.render([Message.of("assistant", begun)], {}, 4096).in_reasoning is thinks
+        assert rendered(tokenizer, [Message.of("assistant", begun)]).in_reasoning is thinks
 
 
 def test_a_template_that_shows_no_answers_cannot_go_on_with_one(templated: Templated) -> None:
     with pytest.raises(InvalidRequest, match="no answer to go on with"):
-        templated("{{ messages[0].content }}").render(
-            [Message.of("user", "Hi"), Message.of("assistant", "So")], {}, 4096
-        )
+        rendered(templated("{{ messages[0].content }}"), [Message.of("user", "Hi"), Message.of("assistant", "So")])
 
 
 @pytest.mark.parametrize(
@@ -123,3 +122,16 @@ def test_the_space_in_front_of_the_rest_is_kept(templated: Templated, before: st
         detokenizer.add_token(token)
     detokenizer.finalize()
     assert detokenizer.last_segment == after
+
+
+def test_whether_a_template_opens_a_thought_is_found_out_once() -> None:
+    renderings: list[bool] = []
+
+    def opens_thought() -> bool:
+        renderings.append(True)
+        return True
+
+    options = TemplateOptions(frozenset(), opens_thought)
+    for _ in range(3):
+        assert options.chosen(asking("high")) == {}
+    assert renderings == [True]

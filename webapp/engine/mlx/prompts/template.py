@@ -1,20 +1,146 @@
-"""What a model's chat template can be told: the names that it reads, and what an effort comes to among them."""
+"""A model's chat template: what it makes of messages, which names it reads, and what an effort is in its words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import TemplateError, meta, nodes
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from webapp.errors import Place, UnsupportedParameter
-from webapp.generation import RESERVED_OPTIONS, GenerationRequest, Level
+from webapp.engine.mlx.prompts.deadline import within
+from webapp.engine.mlx.prompts.formats import as_offer
+from webapp.engine.mlx.prompts.once import Once
+from webapp.engine.mlx.prompts.turns import Turns, beginning, gathered, name_results, turn_of, without_empty_end
+from webapp.errors import InvalidRequest, Place, UnsupportedParameter
+from webapp.generation import RESERVED_OPTIONS, GenerationRequest, Level, Message, Tool
 
+MESSAGES: Place = ("messages",)
+# Where an answer that has begun ends. Its space tells whether the template trims what it is given.
+END_MARK = "\ue000\ue001 "
+TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 # What families call the switch of their thinking; clients say the first, whatever the template does.
 SWITCHES = ("enable_thinking", "thinking")
 LEVEL = "reasoning_effort"
 ASKING = frozenset({"defined", "undefined", "none", "default", "d"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Messages as text. `begun`: the answer's own beginning, which the text ends with.
+
+    `beginnings` of the text are those that other prompts will share: system message, history.
+    """
+
+    text: str
+    begun: str
+    beginnings: tuple[str, ...]
+
+
+class Template:
+    """Thread-safe. A template is a program from a model folder: it may refuse, fail, and take for ever."""
+
+    def __init__(self, wrapper: TokenizerWrapper, seconds: float):
+        self._wrapper = wrapper
+        self._seconds = seconds
+        source = wrapper.chat_template or ""
+        self._knows_developer = "developer" in source
+        self._knows_tools = "tools" in source or wrapper._chat_template is not None
+        self._wants_short_ids = "|length != 9" in source
+
+    def render(
+        self, messages: Seq[Message], options: Mapping[str, object], tools: Seq[Tool], with_beginnings: bool
+    ) -> Rendered:
+        """Messages, and the tools that the model may call. All that is rendered shares one deadline.
+
+        When it has passed before all beginnings are there, there are none.
+        Raises InvalidRequest(messages) when the template refuses them, and UnsupportedParameter(tools) when the model
+        has no way of calling any.
+        """
+        if not self._wrapper.has_chat_template:
+            raise InvalidRequest("This model has no chat template; use /v1/completions.", place=MESSAGES)
+        turns = without_empty_end(
+            [turn_of(message, self._knows_developer, self._wants_short_ids) for message in messages]
+        )
+        name_results(turns)
+        options = {**options, "tools": self._offer(tools)} if tools else dict(options)
+        begun = beginning(turns)
+        texts: list[str] = []
+
+        def work() -> tuple[str, ...]:
+            text, taken = self._text(turns, options, begun)
+            texts.append(text)
+            shared = self._beginnings(taken[:-1] if begun else taken, options) if with_beginnings else ()
+            return tuple(start for start in shared if text.startswith(start))
+
+        try:
+            beginnings = within(self._seconds, work)
+        except TimeoutError as error:
+            if not texts:
+                message = f"The model's chat template took longer than {self._seconds:g} s."
+                raise InvalidRequest(message, place=MESSAGES) from error
+            beginnings = ()
+        return Rendered(texts[0], begun, beginnings)
+
+    def _text(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, Turns]:
+        """The turns as they stand, or gathered for a template that refuses them so; and the turns that it took."""
+        try:
+            return self._whole(turns, options, begun), turns
+        except InvalidRequest:
+            fewer = gathered(turns)
+            if fewer == turns:
+                raise
+            return self._whole(fewer, options, begun), fewer
+
+    def _whole(self, turns: Turns, options: dict[str, object], begun: str) -> str:
+        return self._begun(turns, options) if begun else self._apply(turns, options, add_generation_prompt=True)
+
+    def _beginnings(self, history: Turns, options: dict[str, object]) -> Iterator[str]:
+        """Of the system message and of the history; a template that demands a user's turn refuses the first."""
+        instructions = history[:1] if history and history[0]["role"] == "system" else []
+        for part in (instructions, history):
+            try:
+                if part:
+                    yield self._apply(part, options, add_generation_prompt=False)
+            except InvalidRequest:
+                pass
+
+    def _begun(self, turns: Turns, options: dict[str, object]) -> str:
+        """The prompt up to where the last message breaks off, without what the template closes it with."""
+        *history, last = turns
+        marked = [*history, {**last, "content": last["content"] + END_MARK}]
+        text = self._apply(marked, options, add_generation_prompt=False)
+        before, found, after = text.rpartition(END_MARK.rstrip())
+        if not found:
+            raise InvalidRequest("This model's chat template leaves no answer to go on with.", place=MESSAGES)
+        return before if after.startswith(" ") else before.rstrip()
+
+    def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
+        # The wrapper turns thinking on unless told otherwise (mlx-lm 0.32): unasked, the model's own default counts.
+        unasked = "enable_thinking" not in options and self._wrapper._chat_template is None
+        tokenizer = self._wrapper._tokenizer if unasked else self._wrapper
+        try:
+            return str(
+                tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=add_generation_prompt, **options
+                )
+            )
+        except TEMPLATE_FAULTS as error:
+            message = f"The model's chat template refuses these messages: {error}"
+            raise InvalidRequest(message, place=MESSAGES) from error
+
+    def _offer(self, tools: Seq[Tool]) -> list[dict[str, Any]]:
+        if not self._knows_tools:
+            raise UnsupportedParameter("This model's chat template knows no tools.", place=("tools",))
+        if not self._wrapper.has_tool_calling:
+            message = (
+                "This model's chat template knows tools, but Hearth cannot read the calls that such a model writes."
+            )
+            raise UnsupportedParameter(message, place=("tools",))
+        return [as_offer(tool) for tool in tools]
 
 
 class TemplateOptions:
@@ -22,7 +148,7 @@ class TemplateOptions:
 
     def __init__(self, names: frozenset[str], opens_thought: Callable[[], bool]):
         self.names = names
-        self._opens_thought = opens_thought
+        self._opens_thought = Once(opens_thought)
         self._switch = next((name for name in SWITCHES if name in names), None)
 
     def chosen(self, request: GenerationRequest) -> Mapping[str, object]:
@@ -53,7 +179,7 @@ class TemplateOptions:
         """Without a `place` nobody insists."""
         if self._switch:
             return {self._switch: wanted}
-        if place is not None and wanted != self._opens_thought():
+        if place is not None and wanted != self._opens_thought.get():
             reason = "cannot make it think" if wanted else "makes it think always"
             raise UnsupportedParameter(f"This model's chat template {reason}{self._known}.", place=place)
         return {}

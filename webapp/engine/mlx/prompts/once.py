@@ -1,0 +1,29 @@
+"""A value that is made when it is first wanted, and then kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """Thread-safe: whoever wants the value while it is made waits for it, and for nothing else.
+
+    `functools.cached_property` has one lock for all objects of a class before Python 3.12. What making the value
+    raises, its caller gets, and the next caller tries again.
+    """
+
+    def __init__(self, make: Callable[[], T]):
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: tuple[T] | None = None
+
+    def get(self) -> T:
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = (self._make(),)
+        return self._made[0]
