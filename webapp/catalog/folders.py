@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ Signature = tuple[tuple[str, int, int], ...]
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 DEFAULT_CONTEXT_LENGTH = 4096
+# Where a chat template may stand, the first before the second.
+TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 
 def model_folders(root: Path) -> Iterator[tuple[str, Path]]:
@@ -133,3 +136,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def positive_int(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+@lru_cache(maxsize=64)
+def can_think(folder: Path) -> bool:
+    """Whether the chat template knows `enable_thinking`, the name all of today's families use."""
+    for name in TEMPLATE_FILES:
+        file = folder / name
+        if file.is_file() and "enable_thinking" in file.read_text(encoding="utf-8", errors="replace"):
+            return True
+    return False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
+from webapp.catalog.folders import can_think
 from webapp.routing.terms import Target
 
 GUIDE_EXAMPLES = ("What is Hearth?", "How do I connect an OpenAI client?", "Hello, my name is Ada.")
@@ -44,13 +43,3 @@ def about(target: Target) -> About:
         profile_of=model.id if target.profile else None,
         instructed=target.ways.system_prompt is not None,
     )
-
-
-@lru_cache(maxsize=64)
-def can_think(folder: Path) -> bool:
-    """Whether the chat template knows `enable_thinking`, the name all of today's families use."""
-    for name in ("chat_template.jinja", "tokenizer_config.json"):
-        file = folder / name
-        if file.is_file() and "enable_thinking" in file.read_text(encoding="utf-8", errors="replace"):
-            return True
-    return False
