@@ -324,7 +324,9 @@ def test_other_machines_need_a_key_and_this_one_manages_them(start: Hearths, tmp
 
     another = hearth("key", "create", "agent", "--expires", "3600", "--models", f"{QWEN}, ember", *folder)
     bearer = {"Authorization": f"Bearer {another.stdout.strip()}"}
-    assert eventually(lambda: httpx.get(f"{url}/v1/models", headers=bearer).status_code == 200)
+    # Asked for with the new key, it would be twenty wrong ones before the server reads the keys again.
+    assert eventually(lambda: "agent" in httpx.get(f"{url}/api/keys", headers={"x-api-key": secret}).text)
+    assert httpx.get(f"{url}/v1/models", headers=bearer).status_code == 200
     listed = json.loads(hearth("key", "list", "--json", *folder).stdout)["keys"]
     assert [(key["name"], key["scope"], key["models"]) for key in listed] == [
         ("laptop", "admin", []),
