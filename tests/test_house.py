@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -27,6 +28,13 @@ CATCH_ALLS = {
     "webapp/engine/pool/pool.py": 1,
     "webapp/engine/mlx/prompts/tokenizers.py": 1,
 }
+# Stems that stand twice, each for one noun in several rooms: the table, the desk, the routes, the page.
+NOUNS = {
+    "audit", "chat", "embeddings", "errors", "keys", "metrics", "models", "notices", "pool", "profiles", "responses",
+    "settings",
+}  # fmt: skip
+MOST_FILES_AT_THE_TOP = 11
+MOST_ROOMS = 30
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 
 
@@ -82,6 +90,36 @@ def test_no_state_hides_in_modules() -> None:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert not isinstance(node, ast.Global), f"{name(path)} uses global"
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    found: dict[str, list[str]] = {}
+    for path in ROOT.glob("webapp/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name(path))
+    assert len(found) > 300
+    assert {word: places for word, places in found.items() if len(places) > 1} == {}
+
+
+def test_a_file_s_name_stands_twice_only_for_one_noun_in_several_rooms() -> None:
+    found = Counter(path.stem for path in ROOT.glob("webapp/**/*.py") if path.stem != "__init__")
+    assert {stem for stem, times in found.items() if times > 1} == NOUNS
+
+
+def test_rooms_are_few_and_little_stands_outside_of_them() -> None:
+    outside = {path.name for path in ROOT.glob("webapp/*.py")} - {"__init__.py"}
+    assert len(outside) <= MOST_FILES_AT_THE_TOP, outside
+    assert len(list(ROOT.glob("webapp/**/__init__.py"))) <= MOST_ROOMS
+
+
+def test_no_import_hides_from_the_fences() -> None:
+    """What is imported for types alone is an import, too; only the types of WSGI, which nothing brings, are none."""
+    for path in ROOT.glob("webapp/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+                hidden = [ast.unparse(line) for line in node.body]
+                assert all(line.startswith("from _typeshed") for line in hidden), f"{name(path)}: {hidden}"
 
 
 def test_the_top_level_is_as_the_house_plans_it() -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from webapp.engine import blas
-from webapp.engine.client.tokenizer import Tokenizer
+from webapp.engine.client.prepared import Tokenizer
 from webapp.engine.pool.memory import machine_bytes
 from webapp.engine.runner import Loader, Loading
 from webapp.generation import InstalledModel

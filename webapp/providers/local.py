@@ -9,7 +9,7 @@ from typing import Protocol
 
 from webapp.engine.backend import Backend
 from webapp.engine.client.output import Answer
-from webapp.engine.client.tokenizer import Tokenizer
+from webapp.engine.client.prepared import Tokenizer
 from webapp.engine.engine import Engine
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.errors import ContextLengthExceeded, InvalidRequest, Place

@@ -11,7 +11,7 @@ from tests.engine.mlx.conftest import agreed, answer, rendered, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
-from webapp.engine.client.tokenizer import Tokenizer
+from webapp.engine.client.prepared import Tokenizer
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.generation import GenerationRequest, InstalledModel, Message
 

@@ -12,7 +12,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from webapp.engine.client.output import Detokenizer, Splitter
-from webapp.engine.client.tokenizer import Prepared
+from webapp.engine.client.prepared import Prepared
 from webapp.engine.client.tool_calls import CallReader
 from webapp.engine.mlx.grammar.matcher import Grammars, Matched
 from webapp.engine.mlx.prompts.deadline import within
