@@ -26,7 +26,7 @@ from webapp.chat.responses import Responses
 from webapp.engine.backend import Backend
 from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, Policy, PoolLimits, Timeouts
-from webapp.engine.pool.memory import MemoryLimit, Mode
+from webapp.engine.memory import MemoryLimit, Mode
 from webapp.engine.pool.pool import Pool
 from webapp.people.access import Access
 from webapp.people.keys import Keys

@@ -13,7 +13,7 @@ import pytest
 
 from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, PoolLimits
-from webapp.engine.pool.memory import GB, MemoryLimit
+from webapp.engine.memory import GB, MemoryLimit
 from webapp.engine.pool.pool import Pool
 from webapp.engine.runner import Decoded, Finished, Output, Prefilled
 from webapp.engine.sequence import Failed, Parcel, Prompt, Sequence, Token

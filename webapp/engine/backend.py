@@ -11,7 +11,7 @@ from pathlib import Path
 
 from webapp.engine import blas
 from webapp.engine.client.prepared import Tokenizer
-from webapp.engine.pool.memory import machine_bytes
+from webapp.engine.memory import machine_bytes
 from webapp.engine.runner import Loader, Loading
 from webapp.generation import InstalledModel
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webapp.engine.pool.memory import ALL_BUT_RESERVE, MemoryLimit
+from webapp.engine.memory import ALL_BUT_RESERVE, MemoryLimit
 
 Policy = Literal["lru", "lfu", "ttl"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine.conftest import Bench, drain, failure, gb, installed, tokens
 from webapp.engine.limits import Limits, Timeouts
-from webapp.engine.pool.memory import MemoryLimit
+from webapp.engine.memory import MemoryLimit
 from webapp.engine.sequence import End
 from webapp.errors import OutOfMemory
 

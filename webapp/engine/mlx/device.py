@@ -7,7 +7,7 @@ import sys
 
 import mlx.core as mx
 
-from webapp.engine.pool.memory import machine_bytes
+from webapp.engine.memory import machine_bytes
 
 
 def name() -> str:
