@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 # `too_large` is a refusal of the web server's: no class of the tree is of this kind.
 Kind = Literal[
@@ -71,6 +71,12 @@ class HearthError(Exception):
     def __init_subclass__(cls) -> None:
         if HearthError in cls.__bases__ and "kind" not in vars(cls):
             raise TypeError(f"{cls.__name__} does not name its kind of error.")
+
+    def again(self) -> Self:
+        """An equal error for another thread to raise: it shares no traceback, cause or context with this one."""
+        other = type(self).__new__(type(self), *self.args)
+        vars(other).update(vars(self))
+        return other
 
 
 class InvalidRequest(HearthError):

@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from tests.engine.conftest import Bench, CountingRunner, drain, failure, tokens
+from tests.engine.conftest import Bench, CountingRunner, drain, failure, installed, tokens
 from webapp.engine.commands import Command, Submit
 from webapp.engine.sequence import End, Failed, Progress, Token
 from webapp.errors import EngineFailed, EngineStopped, ModelLoadFailed, QueueFull
@@ -159,6 +159,26 @@ def test_a_failed_load_tells_everybody_why_and_may_be_tried_again(bench: Bench) 
     again = bench.submit(20)
     bench.run()
     assert tokens(again) == [21, 22, 23]
+
+
+def test_each_of_those_a_failure_ends_gets_an_error_of_its_own(bench: Bench) -> None:
+    bench.loader.errors["one"] = ModelLoadFailed("bad shapes")
+    wishes = [bench.engine.load(installed("one")) for _ in range(2)]
+    sequences = [bench.submit(20), bench.submit(21)]
+    bench.run()
+    errors = [*(failure(sequence) for sequence in sequences), *(wish.exception(0) for wish in wishes)]
+    assert {(type(error), str(error)) for error in errors} == {(ModelLoadFailed, "bad shapes")}
+    assert len({id(error) for error in errors}) == 4
+    assert all(error is not None and error.__traceback__ is None for error in errors)
+
+
+def test_those_whom_a_stop_ends_get_errors_of_their_own(bench: Bench) -> None:
+    sequences = [bench.submit(20, max_tokens=10**9) for _ in range(3)]
+    bench.engine.start()
+    bench.engine.stop()
+    errors = [failure(sequence) for sequence in sequences]
+    assert all(isinstance(error, EngineStopped) for error in errors)
+    assert len({id(error) for error in errors}) == 3
 
 
 def test_a_senseless_model_folder_fails_its_own_requests_only(bench: Bench) -> None:

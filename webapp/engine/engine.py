@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
@@ -49,6 +50,7 @@ class Engine:
         self._scheduler = Scheduler()
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._live: dict[str, Sequence] = {}
+        self._without_room: Sequence | None = None
         self._admission = threading.Lock()
         self._publisher = Publisher(pool, clock)
         self._heartbeat = self._timeouts_checked = clock()
@@ -259,20 +261,32 @@ class Engine:
 
     def _admit_waiting(self) -> None:
         """Admit in order of arrival. Who finds no memory holds up all behind: they would take it first, for ever."""
+        if self._without_room is not None:
+            self._without_room.refusal = None
+            self._without_room = None
         passed: set[str] = set()
         while first := self._scheduler.oldest(passed):
             try:
                 if not self._admit_next(first):
                     passed.add(first.model.id)
-            except NoRoom as no_room:
-                first.refusal = no_room.refusal
+            except NoRoom:
                 return
+
+    @contextmanager
+    def _marking(self, asking: Sequence) -> Iterator[None]:
+        """Who finds no room is known to wait for memory until it is looked at again."""
+        try:
+            yield
+        except NoRoom as no_room:
+            asking.refusal, self._without_room = no_room.refusal, asking
+            raise
 
     def _admit_next(self, first: Sequence) -> bool:
         """Admit one sequence for the model that `first` waits for; False when nobody can join it now."""
         model_id = first.model.id
         try:
-            runner = self._pool.want(model_id, first.ticket)
+            with self._marking(first):
+                runner = self._pool.want(model_id, first.ticket)
         except HearthError as error:
             for sequence in self._scheduler.take_all(model_id):
                 self._fail(sequence, error)
@@ -283,7 +297,8 @@ class Engine:
         if joining is None:
             return False
         try:
-            self._pool.reserve(joining)
+            with self._marking(joining):
+                self._pool.reserve(joining)
         except OutOfMemory as error:
             self._scheduler.remove(joining)
             self._fail(joining, error)
@@ -349,8 +364,9 @@ class Engine:
             sequence.outbox.put(End(reason))
 
     def _fail(self, sequence: Sequence, error: HearthError) -> None:
+        """Its thread gets an error of its own to raise: others may fail of the same."""
         if self._forget(sequence):
-            sequence.outbox.put(Failed(error))
+            sequence.outbox.put(Failed(error.again()))
 
     def _forget(self, sequence: Sequence) -> bool:
         """False when it was already over, as when a cancel found the batch broken."""

@@ -87,8 +87,8 @@ class Sequence:
     `request_id` is that of the whole request. `owner`: the name of the key that asked, or None for whoever sits at this
     machine. One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for
     `max_tokens`, so memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place.
-    `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: why there was no memory for it when
-    last looked at.
+    `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: while it waits for memory,
+    what it could not have.
     """
 
     id: str

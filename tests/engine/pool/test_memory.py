@@ -8,7 +8,7 @@ from tests.engine.conftest import Bench, drain, failure, gb, installed, tokens
 from webapp.engine.limits import Limits, Timeouts
 from webapp.engine.memory import MemoryLimit
 from webapp.engine.sequence import End
-from webapp.errors import OutOfMemory
+from webapp.errors import OutOfMemory, TimedOut
 
 
 def test_prefix_caches_of_busy_models_make_room_before_anybody_waits(bench: Bench) -> None:
@@ -125,6 +125,52 @@ def test_who_waited_for_memory_until_the_queue_timeout_is_told_the_numbers(bench
     assert isinstance(error, OutOfMemory)
     assert error.retry_after_seconds
     assert "1 kB more are needed; the memory limit is 1 kB" in str(error)
+
+
+def test_who_waits_for_memory_is_who_found_none_and_not_who_is_older(bench: Bench) -> None:
+    bench.loader.token_bytes = 1
+    bench.configure(batch_size=2)
+    leader = bench.submit(*range(100, 200), max_tokens=300)
+    bench.run(4)
+    leader.state = "prefill"  # it goes on computing its prompt, for which the next one waits
+    follower = bench.submit(*range(100, 200), max_tokens=100)
+    large = bench.submit(20, max_tokens=500)
+    bench.run(3)
+    assert marked(bench) == {large.id}
+    assert follower.state == "waiting"
+
+
+def test_the_mark_goes_when_memory_is_no_longer_what_is_waited_for(bench: Bench) -> None:
+    busy = bench.submit(20, model="one", max_tokens=20, weights_bytes=600)
+    bench.run(6)
+    other = bench.submit(30, model="two", weights_bytes=600)
+    bench.run(3)
+    assert marked(bench) == {other.id}
+    bench.engine.cancel(busy.id)
+    bench.run(1)
+    assert bench.states()["two"] == "loading"
+    assert marked(bench) == set()
+
+
+def test_who_timed_out_after_waiting_for_memory_once_is_told_of_the_queue(bench: Bench) -> None:
+    bench.loader.token_bytes = 10
+    bench.configure(timeouts=Timeouts(queue_seconds=2))
+    first = bench.submit(20, max_tokens=59)
+    second = bench.submit(30, max_tokens=59)
+    bench.run(8)
+    assert marked(bench) == {second.id}
+    bench.configure(batch_size=1)
+    bench.run(1)
+    assert marked(bench) == set()
+    bench.run(40)
+    assert failure(first) is None
+    assert isinstance(failure(second), TimedOut)
+
+
+def marked(bench: Bench) -> set[str]:
+    bench.clock.now += 0.1  # a snapshot is due
+    bench.engine.step()
+    return {request.id for request in bench.engine.snapshot.requests if request.waits_for_memory}
 
 
 # The limit is lowered

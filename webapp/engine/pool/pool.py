@@ -67,7 +67,7 @@ class Pool:
         if resident.state == "ready":
             self._begin(resident)
         if resident.error is not None:
-            raise resident.error
+            raise resident.error.again()
         return resident.runner if resident.takes(ticket) else None
 
     def reserve(self, sequence: Sequence) -> None:
@@ -171,7 +171,7 @@ class Pool:
             if error is None:
                 wish.set_result(None)
             else:
-                wish.set_exception(error)
+                wish.set_exception(error.again())
         self._fulfilled.clear()
 
     # Loading
