@@ -35,7 +35,7 @@ def test_scheduling_settings_reach_the_engine_in_its_units(hearth: Hearth) -> No
     chosen = Settings(batch_size=3, max_waiting=5, prefill_tokens=64, stall_ms=40, prefix_cache_mb=7)
     engine = limits(chosen, hearth.server.profiles)
     assert (engine.batch_size, engine.max_waiting, engine.prefill_tokens) == (3, 5, 64)
-    assert (engine.stall_seconds, engine.prefix_cache_bytes) == (0.04, 7_000_000)
+    assert (engine.stall_seconds, engine.pool.prefix_cache_bytes) == (0.04, 7_000_000)
 
 
 def test_a_setting_that_changes_nothing_visible_has_no_effect_to_tell(settings: Hearth) -> None:

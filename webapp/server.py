@@ -182,7 +182,6 @@ def limits(settings: Settings, profiles: Profiles) -> Limits:
         max_waiting=settings.max_waiting,
         prefill_tokens=settings.prefill_tokens,
         stall_seconds=settings.stall_ms / 1000,
-        prefix_cache_bytes=settings.prefix_cache_mb * MB,
         timeouts=Timeouts(settings.queue_seconds, settings.first_token_seconds, settings.total_seconds),
         pool=pool_limits(settings, profiles),
     )
@@ -196,4 +195,5 @@ def pool_limits(settings: Settings, profiles: Profiles) -> PoolLimits:
         max_models=settings.max_models,
         idle_seconds_of=dict(profiles.idle_seconds()),
         pinned=frozenset(settings.pinned) | profiles.pinned_models(),
+        prefix_cache_bytes=settings.prefix_cache_mb * MB,
     )

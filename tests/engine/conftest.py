@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from webapp.engine.cache_budget import CacheBudget, CachedPrefix
 from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, PoolLimits
 from webapp.engine.memory import GB, MemoryLimit
@@ -37,9 +38,10 @@ class CountingRunner:
     BREAKS_BATCH = 13
     REFUSED = 666
 
-    def __init__(self, weights_bytes: int, token_bytes: int = 0) -> None:
+    def __init__(self, weights_bytes: int, caches: CacheBudget, token_bytes: int = 0) -> None:
         self.weights_bytes = weights_bytes
-        self.prefix_cache_bytes = 0
+        self._caches = caches
+        self._kept: list[CachedPrefix] = []
         self.token_bytes = token_bytes
         self.closed = False
         self.largest_batch = 0
@@ -80,16 +82,26 @@ class CountingRunner:
     def cancel(self, sequence: Sequence) -> None:
         if sequence in self._next:
             del self._next[sequence]
-            self.prefix_cache_bytes += len(sequence.prompt.tokens)
+            self.keep(*[1] * len(sequence.prompt.tokens))
 
-    def trim_prefix_cache(self, max_bytes: int) -> None:
-        self.prefix_cache_bytes = min(self.prefix_cache_bytes, max_bytes)
+    def keep(self, *sizes: int) -> None:
+        """Entries of so many bytes in the prefix cache."""
+        for nbytes in sizes:
+            self._kept.append(CachedPrefix((), [], nbytes, self._kept.remove))
+            self._caches.add(self._kept[-1])
+
+    @property
+    def prefix_cache_bytes(self) -> int:
+        return sum(entry.nbytes for entry in self._kept)
 
     def reset(self) -> None:
         self._next.clear()
 
     def close(self) -> None:
         self.closed = True
+        for entry in self._kept:
+            self._caches.remove(entry)
+        self._kept.clear()
 
 
 @dataclass
@@ -128,8 +140,8 @@ class PlainLoader:
             raise TypeError("the config makes no sense")
         return model.weights_bytes
 
-    def open(self, model: InstalledModel) -> SlowLoading:
-        runner = self.runners[model.id] = CountingRunner(model.weights_bytes, self.token_bytes)
+    def open(self, model: InstalledModel, caches: CacheBudget) -> SlowLoading:
+        runner = self.runners[model.id] = CountingRunner(model.weights_bytes, caches, self.token_bytes)
         return SlowLoading(runner, 3, self.errors.pop(model.id, None))
 
 

@@ -210,8 +210,10 @@ def test_lowering_the_prefix_budget_trims_at_once(bench: Bench) -> None:
     bench.submit(20)
     bench.run()
     runner = bench.loader.runners["one"]
-    runner.prefix_cache_bytes = 500
+    runner.keep(*[100] * 5)
     bench.configure(prefix_cache_bytes=200)
+    assert runner.prefix_cache_bytes == 200
+    runner.keep(*[100] * 5)
     assert runner.prefix_cache_bytes == 200
 
 

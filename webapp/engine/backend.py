@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from webapp.engine import blas
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.client.prepared import Tokenizer
 from webapp.engine.memory import machine_bytes
 from webapp.engine.runner import Loader, Loading
@@ -65,5 +66,5 @@ class Backend:
     def estimate_bytes(self, model: InstalledModel) -> int:
         return self._open()[0].estimate_bytes(model)
 
-    def open(self, model: InstalledModel) -> Loading:
-        return self._open()[0].open(model)
+    def open(self, model: InstalledModel, caches: CacheBudget) -> Loading:
+        return self._open()[0].open(model, caches)

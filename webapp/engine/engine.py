@@ -161,7 +161,6 @@ class Engine:
         busy = bool(obeyed or loaded or self._pool.loading or with_work)
         if self._pool.settle():
             self._publisher.changed()
-        self._pool.budget.hold_caches(self._limits.prefix_cache_bytes)
         self._publisher.publish(self._live.values(), at_once=not busy or self._pool.has_news)
         self._pool.tell()
         self._heartbeat = self._clock()

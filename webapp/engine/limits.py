@@ -22,7 +22,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """What the pool may hold. 0 means no limit for `max_models`, and never for `idle_seconds`."""
+    """What the pool may hold. 0 means no limit for `max_models`, and never for `idle_seconds`.
+
+    `prefix_cache_bytes` is for the prefix caches of all models together.
+    """
 
     memory: MemoryLimit = ALL_BUT_RESERVE
     policy: Policy = "lru"
@@ -30,6 +33,7 @@ class PoolLimits:
     idle_seconds_of: Mapping[str, float] = field(default_factory=dict)
     max_models: int = 0
     pinned: frozenset[str] = frozenset()
+    prefix_cache_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,5 @@ class Limits:
     max_waiting: int = 256
     prefill_tokens: int = 2048
     stall_seconds: float = 0.1
-    prefix_cache_bytes: int = 1 << 30
     timeouts: Timeouts = Timeouts()
     pool: PoolLimits = PoolLimits()

@@ -9,6 +9,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
 
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.sequence import Likelihood, Sequence
 from webapp.generation import FinishReason, InstalledModel
 
@@ -65,7 +66,8 @@ class Runner(Protocol):
         """KV cache of the sequences in the batch."""
 
     @property
-    def prefix_cache_bytes(self) -> int: ...
+    def prefix_cache_bytes(self) -> int:
+        """Its part of the budget of all prefix caches."""
 
     def kv_bytes_for(self, lengths: Seq[int]) -> int:
         """The most KV of a batch whose sequences, prompt and answer, come to these lengths in tokens."""
@@ -81,8 +83,6 @@ class Runner(Protocol):
 
     def cancel(self, sequence: Sequence) -> None:
         """Take a sequence out at once; the prompt it had computed stays in the prefix cache."""
-
-    def trim_prefix_cache(self, max_bytes: int) -> None: ...
 
     def reset(self) -> None:
         """Forget the batch and every sequence in it, after a step that raised."""
@@ -108,4 +108,5 @@ class Loader(Protocol):
     def estimate_bytes(self, model: InstalledModel) -> int:
         """Memory that loading will take at its peak."""
 
-    def open(self, model: InstalledModel) -> Loading: ...
+    def open(self, model: InstalledModel, caches: CacheBudget) -> Loading:
+        """Begin to load. The runner's prefix cache keeps to the budget that it shares with others'."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection
 from collections.abc import Sequence as Seq
@@ -88,4 +87,11 @@ def leads(other: Sequence, sequence: Sequence) -> bool:
 
 def common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     """Length of the common prefix; compares slices, as a loop over long prompts would hold up the engine."""
-    return bisect_left(range(min(len(one), len(other))), True, key=lambda end: one[: end + 1] != other[: end + 1])
+    known, end = 0, min(len(one), len(other))
+    while known < end:
+        middle = (known + end + 1) // 2
+        if one[known:middle] == other[known:middle]:
+            known = middle
+        else:
+            end = middle - 1
+    return known

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import QWEN
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
 from webapp.engine.runner import Decoded, Prefilled, Runner
@@ -42,7 +43,7 @@ def load(backend: Backend, installed: Callable[[str], InstalledModel]) -> Callab
     """A fresh runner of a model, its prefix cache empty."""
 
     def load(name: str) -> MlxRunner:
-        loading = backend.open(installed(name))
+        loading = backend.open(installed(name), CacheBudget(1 << 30))
         runner: Runner | None = None
         while runner is None:
             runner = loading.advance()

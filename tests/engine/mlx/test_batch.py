@@ -122,16 +122,6 @@ def test_prompts_being_decoded_are_shared_at_once(load: Load, installed: Install
     assert second.cached_tokens == 100
 
 
-def test_the_prefix_cache_obeys_its_budget(load: Load, installed: Installed) -> None:
-    model, runner = installed(QWEN), load(QWEN)
-    answer(runner, *(sequence(model, prompt(i, 100)) for i in range(4)))
-    held = runner.prefix_cache_bytes
-    runner.trim_prefix_cache(held // 2)
-    assert 0 < runner.prefix_cache_bytes <= held // 2
-    runner.trim_prefix_cache(0)
-    assert runner.prefix_cache_bytes == 0
-
-
 def test_a_reset_batch_takes_new_sequences(load: Load, installed: Installed) -> None:
     model, runner = installed(QWEN), load(QWEN)
     [expected] = answer(runner, sequence(model, prompt(1, 20)))

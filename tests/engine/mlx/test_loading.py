@@ -14,6 +14,7 @@ from tests.engine.mlx.conftest import answer, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.mlx import device
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.loading import MlxLoading
@@ -22,7 +23,7 @@ from webapp.generation import InstalledModel
 
 
 def load(backend: Backend, model: InstalledModel) -> MlxRunner:
-    loading = backend.open(model)
+    loading = backend.open(model, CacheBudget(1 << 30))
     while True:
         runner = loading.advance()
         if isinstance(runner, MlxRunner):
@@ -121,7 +122,7 @@ def test_a_load_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
     gc.collect()
     mx.clear_cache()
     before = mx.get_active_memory()
-    begun = MlxLoading(model, slice_seconds=0)
+    begun = MlxLoading(model, CacheBudget(1 << 30), slice_seconds=0)
     while mx.get_active_memory() <= before:
         begun.advance()
     begun.close()

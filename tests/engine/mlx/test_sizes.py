@@ -14,13 +14,14 @@ from tests.engine.mlx.conftest import advance, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.estimate import read_headers, stored_bytes
 from webapp.errors import ModelLoadFailed
 
 
 def load(backend: Backend, folder: Path) -> MlxRunner:
-    loading = backend.open(read_model(folder.name, folder, bundled=False))
+    loading = backend.open(read_model(folder.name, folder, bundled=False), CacheBudget(1 << 30))
     while (runner := loading.advance()) is None:
         pass
     return runner

@@ -14,7 +14,7 @@ from webapp.errors import OutOfMemory, TimedOut
 def test_prefix_caches_of_busy_models_make_room_before_anybody_waits(bench: Bench) -> None:
     busy = bench.submit(20, model="one", max_tokens=100, weights_bytes=500)
     bench.run(6)
-    bench.loader.runners["one"].prefix_cache_bytes = 300
+    bench.loader.runners["one"].keep(*[100] * 3)
     other = bench.submit(30, model="two", weights_bytes=400)
     bench.run(8)
     assert tokens(other) == [31, 32, 33]
@@ -98,7 +98,7 @@ def test_prefix_caches_give_way_to_an_answer_before_a_model_is_evicted(bench: Be
     bench.submit(20, model="one")
     bench.submit(20, model="two")
     bench.run()
-    bench.loader.runners["one"].prefix_cache_bytes = 500
+    bench.loader.runners["one"].keep(*[100] * 5)
     answer = bench.submit(20, model="two", max_tokens=59)
     bench.run(80)
     assert len(tokens(answer)) == 59
@@ -110,7 +110,7 @@ def test_the_prefix_cache_never_takes_what_is_promised(bench: Bench) -> None:
     bench.loader.token_bytes = 10
     bench.submit(20, max_tokens=79)
     bench.run(8)
-    bench.loader.runners["one"].prefix_cache_bytes = 900
+    bench.loader.runners["one"].keep(*[100] * 9)
     bench.run(1)
     assert bench.loader.runners["one"].prefix_cache_bytes == 100
 

@@ -55,12 +55,14 @@ class PrefillSpeed:
 
 
 class MlxRunner:
-    def __init__(self, model: nn.Module, weights_bytes: int, kv_size: KvSize, pooling: Pooling):
+    def __init__(
+        self, model: nn.Module, weights_bytes: int, kv_size: KvSize, pooling: Pooling, prefix_cache: PrefixCache
+    ):
         self.weights_bytes = weights_bytes
         self._pooling = pooling
         self._kv_size = kv_size
         self._model = model
-        self._prefix_cache = PrefixCache()
+        self._prefix_cache = prefix_cache
         self._prefill_speed = PrefillSpeed()
         self._decode_seconds = 0.0
         self.reset()
@@ -91,9 +93,6 @@ class MlxRunner:
     @property
     def prefix_cache_bytes(self) -> int:
         return self._prefix_cache.nbytes
-
-    def trim_prefix_cache(self, max_bytes: int) -> None:
-        self._prefix_cache.trim(max_bytes)
 
     def admit(self, sequence: Sequence) -> None:
         if sequence.embeds:
@@ -230,7 +229,7 @@ class MlxRunner:
     def close(self) -> None:
         self._batch.close()
         del self._model, self._batch, self._embedder
-        self._prefix_cache.trim(0)
+        self._prefix_cache.clear()
         device.release_memory()
 
 

@@ -12,8 +12,10 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import dequantize_model, load_model, maybe_set_recommended_wired_limit
 
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.mlx import device
 from webapp.engine.mlx.batch import MlxRunner
+from webapp.engine.mlx.cache.prefix_cache import PrefixCache
 from webapp.engine.mlx.config import check_config, read_config
 from webapp.engine.mlx.embedder import pooling_of
 from webapp.engine.mlx.estimate import float32_bytes, stored_bytes
@@ -39,8 +41,8 @@ class MlxLoader:
         """What loading takes at its peak: on the CPU weights become float32, see MlxLoading."""
         return float32_bytes(model.path) if device.on_cpu() else stored_bytes(model.path)
 
-    def open(self, model: InstalledModel) -> MlxLoading:
-        return MlxLoading(model, lambda kv_size: self._learn(model, kv_size))
+    def open(self, model: InstalledModel, caches: CacheBudget) -> MlxLoading:
+        return MlxLoading(model, caches, lambda kv_size: self._learn(model, kv_size))
 
     def wants_checkpoints(self, model: InstalledModel) -> bool:
         """Whether its prompts are to have checkpoints: unless its KV, when it was loaded, could always be cut back.
@@ -59,11 +61,12 @@ class MlxLoading:
     def __init__(
         self,
         model: InstalledModel,
+        caches: CacheBudget,
         on_kv_size: Callable[[KvSize], None] = lambda kv_size: None,
         slice_seconds: float = SLICE_SECONDS,
     ):
         """`on_kv_size` is called once the model has shown what its KV is like."""
-        self._slices = load_in_slices(model, on_kv_size, slice_seconds)
+        self._slices = load_in_slices(model, caches, on_kv_size, slice_seconds)
 
     def advance(self) -> MlxRunner | None:
         return next(self._slices)
@@ -74,7 +77,7 @@ class MlxLoading:
 
 
 def load_in_slices(
-    model: InstalledModel, on_kv_size: Callable[[KvSize], None], slice_seconds: float
+    model: InstalledModel, caches: CacheBudget, on_kv_size: Callable[[KvSize], None], slice_seconds: float
 ) -> Generator[MlxRunner | None, None, None]:
     """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
     config = read_config(model.path)
@@ -91,7 +94,7 @@ def load_in_slices(
     kv_size = KvSize(network)
     on_kv_size(kv_size)
     mx.clear_cache()
-    yield MlxRunner(network, weights_bytes, kv_size, pooling_of(model.path))
+    yield MlxRunner(network, weights_bytes, kv_size, pooling_of(model.path), PrefixCache(caches))
 
 
 def evaluate(network: nn.Module, slice_seconds: float) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.limits import PoolLimits
 from webapp.engine.pool.resident import FIRST_TO_GO, Resident
 from webapp.engine.runner import Runner
@@ -30,10 +31,12 @@ class Budget:
     def __init__(
         self,
         residents: Mapping[str, Resident],
+        caches: CacheBudget,
         limit_bytes: Callable[[], int],
         evict: Callable[[Resident, str], str],
     ):
         self._residents = residents
+        self._caches = caches
         self._limit_bytes = limit_bytes
         self._evict = evict
 
@@ -47,7 +50,7 @@ class Budget:
 
     @property
     def prefix_cache_bytes(self) -> int:
-        return sum(resident.prefix_cache_bytes for resident in self._residents.values())
+        return self._caches.used_bytes
 
     @property
     def used_bytes(self) -> int:
@@ -108,11 +111,11 @@ class Budget:
         if self._short_of(needed_bytes) > most or crowd > len(idle):
             raise NoRoom(self._refusal(needed_bytes, asking, crowd > len(idle)))
         if caches_first:
-            self.trim_prefix_caches(self.prefix_cache_bytes - self._short_of(needed_bytes))
+            self._caches.shrink(self.prefix_cache_bytes - self._short_of(needed_bytes))
         for number, resident in enumerate(idle):
             if self._short_of(needed_bytes) > 0 or number < crowd:
                 self._evict(resident, EVICTED)
-        self.trim_prefix_caches(self.prefix_cache_bytes - self._short_of(needed_bytes))
+        self._caches.shrink(self.prefix_cache_bytes - self._short_of(needed_bytes))
 
     def _short_of(self, needed_bytes: int) -> int:
         if needed_bytes <= 0:
@@ -149,12 +152,13 @@ class Budget:
     # Obeying
 
     def obey(self, limits: PoolLimits) -> list[str]:
-        """Evict idle models while more is promised than the limit allows. Says what went."""
+        """Evict idle models while more is promised than the limit allows, and leave caches the rest. Says what went."""
         gone = []
         for resident in self._idle(None, limits):
             loaded = sum(other.in_memory for other in self._residents.values())
             if self.committed_bytes > self.limit_bytes or (limits.max_models and loaded > limits.max_models):
                 gone.append(self._evict(resident, EVICTED))
+        self._caches.shrink(self.limit_bytes - self.committed_bytes)
         return gone
 
     def must_drain(self, limits: PoolLimits) -> list[Resident]:
@@ -168,18 +172,3 @@ class Budget:
                 staying.remove(resident)
                 leaving.append(resident)
         return leaving
-
-    def hold_caches(self, most_bytes: int) -> None:
-        """Prefix caches keep to their own budget, and give way to everything that is promised."""
-        self.trim_prefix_caches(min(most_bytes, max(0, self.limit_bytes - self.committed_bytes)))
-
-    def trim_prefix_caches(self, budget_bytes: int) -> None:
-        """Hold all prefix caches together within a budget; the longest unused model gives first."""
-        excess = self.prefix_cache_bytes - max(0, budget_bytes)
-        if excess <= 0:
-            return
-        for resident in sorted(self._residents.values(), key=lambda each: (each.leases > 0, each.last_used)):
-            if resident.runner is not None and excess > 0:
-                held = resident.prefix_cache_bytes
-                resident.runner.trim_prefix_cache(max(0, held - excess))
-                excess -= held - resident.prefix_cache_bytes

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from math import isfinite
 
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.limits import PoolLimits
 from webapp.engine.pool.budget import Budget, NoRoom
 from webapp.engine.pool.resident import Resident, idle_limit
@@ -36,7 +37,8 @@ class Pool:
         self._residents: dict[str, Resident] = {}
         self._fulfilled: list[tuple[Future[None], HearthError | None]] = []
         self.limits = limits
-        self.budget = Budget(self._residents, self._limit_bytes, self._evict)
+        self.caches = CacheBudget(limits.prefix_cache_bytes)
+        self.budget = Budget(self._residents, self.caches, self._limit_bytes, self._evict)
 
     def _limit_bytes(self) -> int:
         return self.limits.memory.bytes_of(self._loader.memory_bytes())
@@ -151,6 +153,7 @@ class Pool:
     def configure(self, limits: PoolLimits) -> list[str]:
         """Obey new limits: idle models go at once, busy ones finish what runs. Says what happened."""
         self.limits = limits
+        self.caches.obey(limits.prefix_cache_bytes)
         for resident in self._residents.values():
             if not resident.unload_asked:
                 resident.stay()
@@ -194,7 +197,7 @@ class Pool:
                 resident.estimate_bytes = self._loader.estimate_bytes(resident.model)
             self.budget.fit_weights(resident, resident.estimate_bytes, self.limits)
             self.budget.make_room(resident.estimate_bytes, resident, self.limits, caches_first=False)
-            resident.loading = self._loader.open(resident.model)
+            resident.loading = self._loader.open(resident.model, self.caches)
             resident.state = "loading"
 
     def _loaded(self, resident: Resident) -> None:
