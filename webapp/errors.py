@@ -24,6 +24,7 @@ HearthError
 ├ TimedOut
 └ Unavailable
   ├ OutOfMemory
+  ├ ModelReplaced
   └ EngineStopped
 """
 
@@ -291,6 +292,15 @@ class OutOfMemory(Unavailable):
     def __init__(self, message: str, retry_after_seconds: int | None = None):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class ModelReplaced(Unavailable):
+    """The model's files became others while a request waited whose prompt was written for the former ones."""
+
+    code = "model_replaced"
+
+    def __init__(self, model: str):
+        super().__init__(f"The model '{model}' was replaced while this request waited for it. Please try again.")
 
 
 class EngineStopped(Unavailable):

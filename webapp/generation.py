@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 # A client that left, a call of the cancel route, a button on a page.
@@ -192,9 +192,21 @@ class EmbeddingRequest:
     owner: str | None = None
 
 
+class Edition(NamedTuple):
+    """A model as its files are at a time. Another edition of it has other weights, another tokenizer, or both."""
+
+    id: str
+    path: Path
+    version: str
+
+
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model folder on disk. `sampling` is what its generation_config.json recommends."""
+    """A model folder on disk. `sampling` is what its generation_config.json recommends.
+
+    `can_think`: its chat template can be asked for thoughts. `version` is another when one of the files is; `read_at`
+    tells which of two versions is the newer.
+    """
 
     id: str
     path: Path
@@ -204,6 +216,13 @@ class InstalledModel:
     sampling: Mapping[str, float] = field(default_factory=dict)
     bundled: bool = False
     architecture: str = ""
+    can_think: bool = False
+    version: str = ""
+    read_at: float = field(default=0.0, compare=False)
+
+    @property
+    def edition(self) -> Edition:
+        return Edition(self.id, self.path, self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,33 @@ def test_the_first_folder_to_use_a_name_has_it_and_the_bundled_come_last(tmp_pat
     assert catalog.default.id == "twin"
 
 
+def test_a_version_is_another_when_any_file_that_loading_reads_is(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "README.md").write_text("Hello")
+    seen = [read_model("m", folder, bundled=False)]
+
+    def other() -> bool:
+        seen.append(read_model("m", folder, bundled=False))
+        assert seen[-1].read_at >= seen[-2].read_at
+        return seen[-1].edition != seen[-2].edition
+
+    assert not other()
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        state = (folder / name).stat()
+        os.utime(folder / name, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+        assert other(), name
+    (folder / "model.safetensors").write_bytes(b"y" * 101)
+    assert other()
+    (folder / "chat_template.jinja").write_text("")
+    assert other()
+    (folder / "README.md").write_text("Goodbye")
+    (folder / "dangling.json").symlink_to(tmp_path / "nowhere")
+    assert other()
+    (folder / "README.md").unlink()
+    assert not other()
+
+
 def test_an_unknown_name_says_what_there_is(tmp_path: Path, empty: Path) -> None:
     model(tmp_path / "known")
     with pytest.raises(ModelNotFound, match=r"'\.\./etc' is not installed.*known"):

@@ -165,13 +165,14 @@ class Bench:
         length_is_ours: bool = False,
         request_id: str | None = None,
         owner: str | None = None,
+        edition: int = 0,
     ) -> Sequence:
         name = f"request-{next(self._ids)}"
         sequence = Sequence(
             id=name,
             request_id=request_id or name,
             owner=owner,
-            model=installed(model, weights_bytes),
+            model=installed(model, weights_bytes, edition),
             prompt=Prompt(tokens or (1, 2)),
             sampling=SamplingParams(),
             max_tokens=max_tokens,
@@ -206,8 +207,8 @@ def gb(limit_bytes: int) -> MemoryLimit:
     return MemoryLimit("gb", limit_bytes / GB)
 
 
-def installed(name: str, weights_bytes: int = 100) -> InstalledModel:
-    return InstalledModel(name, Path(), 4096, weights_bytes, 0)
+def installed(name: str, weights_bytes: int = 100, edition: int = 0) -> InstalledModel:
+    return InstalledModel(name, Path(), 4096, weights_bytes, 0, version=f"v{edition}", read_at=edition)
 
 
 def drain(sequence: Sequence) -> list[Parcel]:

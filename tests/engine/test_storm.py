@@ -26,10 +26,18 @@ class Storm:
         self.bench.loader.token_bytes = self.random.choice([0, 1, 3])
         self.sequences: list[Sequence] = []
         self.futures: list[Future[Any]] = []
+        self.editions = dict.fromkeys(WEIGHTS, 1)
 
     def act(self) -> None:
-        acts = (self.submit, self.rest, self.cancel, self.by_hand, self.configure)
-        self.random.choices(acts, (6, 6, 2, 1, 1))[0]()
+        acts = (self.submit, self.rest, self.cancel, self.by_hand, self.configure, self.replace)
+        self.random.choices(acts, (60, 60, 20, 10, 10, 3))[0]()
+
+    def replace(self) -> None:
+        self.editions[self.random.choice(list(WEIGHTS))] += 1
+
+    def edition(self, model: str) -> int:
+        """Mostly the newest; some requests took longer to get here."""
+        return self.editions[model] - self.random.choice([0, 0, 0, 0, 1])
 
     def submit(self) -> None:
         model = self.random.choice(list(WEIGHTS))
@@ -46,6 +54,7 @@ class Storm:
                     max_tokens=self.random.choice([1, 2, 3, 60]),
                     weights_bytes=WEIGHTS[model],
                     length_is_ours=self.random.random() < 0.5,
+                    edition=self.edition(model),
                 )
             )
 
@@ -56,7 +65,8 @@ class Storm:
     def by_hand(self) -> None:
         model = self.random.choice(list(WEIGHTS))
         load, unload = self.bench.engine.load, self.bench.engine.unload
-        self.futures.append(load(installed(model, WEIGHTS[model])) if self.random.random() < 0.5 else unload(model))
+        wanted = installed(model, WEIGHTS[model], self.edition(model))
+        self.futures.append(load(wanted) if self.random.random() < 0.5 else unload(model))
 
     def configure(self) -> None:
         choices: list[dict[str, object]] = [
@@ -92,6 +102,7 @@ def test_a_storm_ends_and_leaves_nothing_held(seed: int) -> None:
     for sequence in storm.sequences:
         assert len([parcel for parcel in drain(sequence) if isinstance(parcel, End | Failed)]) == 1
     assert storm.futures and all(future.done() for future in storm.futures)
+    assert len(storm.bench.pool._residents) == len(storm.bench.engine.snapshot.models)
     for model in storm.bench.engine.snapshot.models:
         assert (model.leases, model.running, model.reserved_bytes, model.kv_bytes) == (0, 0, 0, 0)
         assert model.state in ("loaded", "failed")

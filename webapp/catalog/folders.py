@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from webapp.generation import InstalledModel
 
-Signature = tuple[tuple[str, int, int], ...]
-
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 DEFAULT_CONTEXT_LENGTH = 4096
-# Where a chat template may stand, the first before the second.
+# Where a chat template may stand.
 TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
+# Weights, configurations, chat templates and the files of tokenizers.
+READ_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken"})
 
 
 def model_folders(root: Path) -> Iterator[tuple[str, Path]]:
@@ -80,16 +81,6 @@ def weights_bytes(folder: Path) -> int:
         return 0
 
 
-def signature_of(folder: Path) -> Signature:
-    """Name, size and time of every file that says what a model is: another signature, another model."""
-    try:
-        files = [file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".jinja")]
-        stats = [(file.name, file.stat()) for file in files]
-    except OSError:
-        return ()
-    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
-
-
 def modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
@@ -99,6 +90,7 @@ def modified(path: Path) -> float:
 
 def read_model(model_id: str, folder: Path, bundled: bool) -> InstalledModel:
     """Describe a model folder, even one that goes away meanwhile: what is wrong shows when it is loaded."""
+    read_at, version = time.monotonic(), version_of(folder)
     config = read_json(folder / "config.json")
     nested = config.get("text_config")
     text = config | nested if isinstance(nested, dict) else config
@@ -111,7 +103,28 @@ def read_model(model_id: str, folder: Path, bundled: bool) -> InstalledModel:
         sampling=sampling_of(read_json(folder / "generation_config.json")),
         bundled=bundled,
         architecture=str(config.get("model_type", "")),
+        version=version,
+        read_at=read_at,
+        can_think=can_think(folder),
     )
+
+
+def version_of(folder: Path) -> str:
+    """Another one whenever a file that loading reads is another: by names, sizes and times of change."""
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix in READ_SUFFIXES)
+    except OSError:
+        files = []
+    return blake2b(repr([stamp(file) for file in files]).encode(), digest_size=8).hexdigest()
+
+
+def stamp(file: Path) -> tuple[str, int, int]:
+    """Its name, size in bytes and time of change in nanoseconds."""
+    try:
+        state = file.stat()
+    except OSError:
+        return file.name, 0, 0
+    return file.name, state.st_size, state.st_mtime_ns
 
 
 def sampling_of(generation_config: Mapping[str, Any]) -> dict[str, float]:
@@ -138,11 +151,14 @@ def positive_int(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
 
 
-@lru_cache(maxsize=64)
 def can_think(folder: Path) -> bool:
     """Whether the chat template knows `enable_thinking`, the name all of today's families use."""
-    for name in TEMPLATE_FILES:
-        file = folder / name
-        if file.is_file() and "enable_thinking" in file.read_text(encoding="utf-8", errors="replace"):
-            return True
-    return False
+    return any("enable_thinking" in read_text(folder / name) for name in TEMPLATE_FILES)
+
+
+def read_text(path: Path) -> str:
+    """Empty where it cannot be read."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from pathlib import Path
 
-from webapp.catalog.folders import Signature, cached_models, model_folders, read_model, signature_of
+from webapp.catalog.folders import cached_models, model_folders, read_model, version_of
 from webapp.errors import ModelNotFound
 from webapp.generation import InstalledModel
 
@@ -47,7 +47,7 @@ class Catalog:
         self._hub_cache = hub_cache(environ)
         self._look_seconds = look_seconds
         self._models: tuple[InstalledModel, ...] = ()
-        self._described: dict[Path, tuple[Signature, InstalledModel]] = {}
+        self._described: dict[Path, InstalledModel] = {}
         self._looks = 0
         self._state = threading.Condition()
         self._wanted = self._looking = self._closed = False
@@ -136,10 +136,10 @@ class Catalog:
 
     def _describe(self, model_id: str, path: Path, bundled: bool) -> InstalledModel:
         """Files are read only where one of them changed since the last look."""
-        signature, known = signature_of(path), self._described.get(path)
-        if known is None or known[0] != signature or known[1].id != model_id:
-            known = self._described[path] = signature, read_model(model_id, path, bundled)
-        return known[1]
+        known = self._described.get(path)
+        if known is None or known.id != model_id or known.version != version_of(path):
+            known = self._described[path] = read_model(model_id, path, bundled)
+        return known
 
 
 def _named(model_id: str, models: Seq[InstalledModel]) -> InstalledModel | None:

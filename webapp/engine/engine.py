@@ -27,7 +27,7 @@ from webapp.engine.sequence import End, Failed, Progress, Sequence, Token, Vecto
 from webapp.engine.snapshot import Health, Snapshot
 from webapp.engine.timeouts import overdue
 from webapp.errors import EngineFailed, EngineStopped, HearthError, OutOfMemory, QueueFull
-from webapp.generation import Canceller, FinishReason, InstalledModel
+from webapp.generation import Canceller, Edition, FinishReason, InstalledModel
 from webapp.sizes import size
 
 log = logging.getLogger(__name__)
@@ -263,11 +263,11 @@ class Engine:
         if self._without_room is not None:
             self._without_room.refusal = None
             self._without_room = None
-        passed: set[str] = set()
+        passed: set[Edition] = set()
         while first := self._scheduler.oldest(passed):
             try:
                 if not self._admit_next(first):
-                    passed.add(first.model.id)
+                    passed.add(first.model.edition)
             except NoRoom:
                 return
 
@@ -282,17 +282,17 @@ class Engine:
 
     def _admit_next(self, first: Sequence) -> bool:
         """Admit one sequence for the model that `first` waits for; False when nobody can join it now."""
-        model_id = first.model.id
+        edition = first.model.edition
         try:
             with self._marking(first):
-                runner = self._pool.want(model_id, first.ticket)
+                runner = self._pool.want(first)
         except HearthError as error:
-            for sequence in self._scheduler.take_all(model_id):
+            for sequence in self._scheduler.take_all(edition):
                 self._fail(sequence, error)
             return True
         if runner is None:
             return False
-        joining = self._scheduler.next_for(model_id, runner.sequences(), self._limits.batch_size)
+        joining = self._scheduler.next_for(edition, runner.sequences(), self._limits.batch_size)
         if joining is None:
             return False
         try:
@@ -371,7 +371,7 @@ class Engine:
         """False when it was already over, as when a cancel found the batch broken."""
         if self._live.pop(sequence.id, None) is None:
             return False
-        self._pool.release(sequence.model.id)
+        self._pool.release(sequence)
         self._publisher.changed()
         return True
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from collections.abc import Sequence as Seq
 
 from webapp.engine.sequence import Sequence
+from webapp.generation import Edition
 
 # Waiting for another's prefill pays only when it saves more than a step or two of one's own.
 SHARED_TOKENS = 64
@@ -16,10 +17,10 @@ SAME_TOKENS = 9
 
 
 class Scheduler:
-    """Sequences waiting for a place: first come first served, each model with a queue of its own."""
+    """Sequences waiting for a place: first come first served, each edition of a model with a queue of its own."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Sequence]] = {}
+        self._waiting: dict[Edition, deque[Sequence]] = {}
         self._tickets = itertools.count()
         self.newest_ticket = -1
 
@@ -29,45 +30,45 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         sequence.ticket = self.newest_ticket = next(self._tickets)
-        self._waiting.setdefault(sequence.model.id, deque()).append(sequence)
+        self._waiting.setdefault(sequence.model.edition, deque()).append(sequence)
 
     def remove(self, sequence: Sequence) -> bool:
         """Take a sequence out of the queue; False when it is not in it."""
-        queue = self._waiting.get(sequence.model.id, deque())
+        queue = self._waiting.get(sequence.model.edition, deque())
         if sequence not in queue:
             return False
         queue.remove(sequence)
         if not queue:
-            del self._waiting[sequence.model.id]
+            del self._waiting[sequence.model.edition]
         return True
 
-    def oldest(self, passed: Collection[str]) -> Sequence | None:
+    def oldest(self, passed: Collection[Edition]) -> Sequence | None:
         """Who has waited longest, leaving out those of the `passed` models."""
-        heads = (queue[0] for model_id, queue in self._waiting.items() if model_id not in passed)
+        heads = (queue[0] for edition, queue in self._waiting.items() if edition not in passed)
         return min(heads, key=lambda sequence: sequence.ticket, default=None)
 
-    def next_for(self, model_id: str, batch: Seq[Sequence], batch_size: int) -> Sequence | None:
+    def next_for(self, edition: Edition, batch: Seq[Sequence], batch_size: int) -> Sequence | None:
         """The next one that may join `batch`; None when it is full or all should wait.
 
         Who shares a long prefix with a prompt that is being computed waits for it, and is overtaken meanwhile.
         """
         if len(batch) >= batch_size:
             return None
-        queue = self._waiting.get(model_id, deque())
+        queue = self._waiting.get(edition, deque())
         return next((sequence for sequence in queue if not follows(sequence, batch)), None)
 
-    def share_turn(self, model_id: str) -> None:
+    def share_turn(self, edition: Edition) -> None:
         """All who waited for a load have their turn with the first of them: nobody else may come in between.
 
         Or two models that do not fit side by side would be swapped for each single request.
         """
-        queue = self._waiting.get(model_id, deque())
+        queue = self._waiting.get(edition, deque())
         for sequence in queue:
             sequence.ticket = queue[0].ticket
 
-    def take_all(self, model_id: str) -> list[Sequence]:
+    def take_all(self, edition: Edition) -> list[Sequence]:
         """Take out everybody who waits for a model, as when it failed to load."""
-        return list(self._waiting.pop(model_id, ()))
+        return list(self._waiting.pop(edition, ()))
 
 
 def follows(sequence: Sequence, batch: Seq[Sequence]) -> bool:

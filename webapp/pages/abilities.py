@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webapp.catalog.folders import can_think
 from webapp.routing.terms import Target
 
 GUIDE_EXAMPLES = ("What is Hearth?", "How do I connect an OpenAI client?", "Hello, my name is Ada.")
@@ -35,7 +34,7 @@ def about(target: Target) -> About:
     return About(
         target.name,
         model.bundled,
-        can_think(model.path),
+        model.can_think,
         target.ways.template_options.get("enable_thinking") is True,
         model.weights_bytes,
         target.context_length,

@@ -32,7 +32,7 @@ class MlxLoader:
     def __init__(self) -> None:
         # mlx-lm (0.32) sets this with each batch, and back to what it was when one goes, though others still run.
         maybe_set_recommended_wired_limit()
-        self._always_cuts: dict[Path, tuple[int, bool]] = {}  # with the age of the folder that was loaded
+        self._always_cuts: dict[Path, tuple[str, bool]] = {}  # with the version that was loaded
 
     def memory_bytes(self) -> int:
         return device.memory_bytes()
@@ -49,10 +49,10 @@ class MlxLoader:
 
         From any thread; until a first load nobody knows.
         """
-        return self._always_cuts.get(model.path) != (model.created, True)
+        return self._always_cuts.get(model.path) != (model.version, True)
 
     def _learn(self, model: InstalledModel, kv_size: KvSize) -> None:
-        self._always_cuts[model.path] = (model.created, kv_size.always_cuts)
+        self._always_cuts[model.path] = (model.version, kv_size.always_cuts)
 
 
 class MlxLoading:

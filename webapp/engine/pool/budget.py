@@ -11,6 +11,7 @@ from webapp.engine.pool.resident import FIRST_TO_GO, Resident
 from webapp.engine.runner import Runner
 from webapp.engine.sequence import Sequence
 from webapp.errors import OutOfMemory
+from webapp.generation import Edition
 from webapp.sizes import size
 
 RETRY_AFTER_SECONDS = 5
@@ -30,7 +31,7 @@ class Budget:
 
     def __init__(
         self,
-        residents: Mapping[str, Resident],
+        residents: Mapping[Edition, Resident],
         caches: CacheBudget,
         limit_bytes: Callable[[], int],
         evict: Callable[[Resident, str], str],

@@ -6,6 +6,7 @@ Memory is promised before it is taken: a load reserves its estimate, an admitted
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,14 +19,16 @@ from webapp.engine.pool.resident import Resident, idle_limit
 from webapp.engine.runner import Loader, Runner
 from webapp.engine.sequence import Sequence
 from webapp.engine.snapshot import ModelSnapshot
-from webapp.errors import Conflict, EngineStopped, HearthError, ModelLoadFailed
-from webapp.generation import InstalledModel
+from webapp.errors import Conflict, EngineStopped, HearthError, ModelLoadFailed, ModelReplaced
+from webapp.generation import Edition, InstalledModel
 from webapp.sizes import size
 
 log = logging.getLogger(__name__)
 
 NO_MORE = -1
+ALL_TICKETS = sys.maxsize
 DRAINED = "was unloaded"
+REPLACED = "was unloaded, as its files were replaced"
 
 
 class Pool:
@@ -34,7 +37,7 @@ class Pool:
     def __init__(self, loader: Loader, limits: PoolLimits, clock: Callable[[], float]):
         self._loader = loader
         self._clock = clock
-        self._residents: dict[str, Resident] = {}
+        self._residents: dict[Edition, Resident] = {}
         self._fulfilled: list[tuple[Future[None], HearthError | None]] = []
         self.limits = limits
         self.caches = CacheBudget(limits.prefix_cache_bytes)
@@ -51,19 +54,19 @@ class Pool:
         resident.leases += 1
         resident.uses += 1
 
-    def release(self, model_id: str) -> None:
-        resident = self._residents[model_id]
+    def release(self, sequence: Sequence) -> None:
+        resident = self._residents[sequence.model.edition]
         resident.leases -= 1
         resident.last_used = self._clock()
         self._reserve_for_batch(resident)
         self._forget_unwanted(resident)
 
-    def want(self, model_id: str, ticket: int) -> Runner | None:
-        """The runner that a leased request may join now, or None while it loads or drains.
+    def want(self, sequence: Sequence) -> Runner | None:
+        """The runner that a leased request may join now, or None while it loads, or it or a former edition drains.
 
         Raises NoRoom while others hold the memory, OutOfMemory when it can never fit, and the reason of a failed load.
         """
-        resident = self._residents[model_id]
+        resident, ticket = self._residents[sequence.model.edition], sequence.ticket
         if not resident.takes(ticket) and not resident.busy and resident.runner is not None:
             self._evict(resident, DRAINED)
         if resident.state == "ready":
@@ -74,7 +77,7 @@ class Pool:
 
     def reserve(self, sequence: Sequence) -> None:
         """Promise a sequence the KV that it may come to. Raises NoRoom, or OutOfMemory when it can never fit."""
-        resident = self._residents[sequence.model.id]
+        resident = self._residents[sequence.model.edition]
         assert resident.runner is not None
         self.budget.fit_answer(resident, resident.runner, sequence, self.limits)
         lengths = [other.most_tokens for other in resident.runner.sequences()]
@@ -101,12 +104,15 @@ class Pool:
 
     def unload(self, model_id: str, last_ticket: int) -> str:
         """Unload now, or after the requests up to `last_ticket`; says which. Raises Conflict."""
-        resident = self._residents.get(model_id)
-        if resident is None or not (resident.in_memory or resident.wishes):
+        editions = [each for each in self._editions(model_id) if each.in_memory or each.wishes]
+        if not editions:
             raise Conflict(f"The model '{model_id}' is not loaded.", "model", "not_loaded")
         if model_id in self.limits.pinned:
             raise Conflict(f"The model '{model_id}' is pinned. Unpin it first.", "model", "pinned")
-        self._fulfil(resident, Conflict(f"The model '{model_id}' was unloaded meanwhile.", "model", "not_loaded"))
+        for each in editions:
+            self._fulfil(each, Conflict(f"The model '{model_id}' was unloaded meanwhile.", "model", "not_loaded"))
+            self._forget_unwanted(each)
+        resident = next((each for each in editions if each.in_memory), editions[0])
         if resident.leases == 0:
             return self._evict(resident, DRAINED)
         resident.unload_asked = True
@@ -119,7 +125,7 @@ class Pool:
     def loading(self) -> bool:
         return any(resident.loading is not None for resident in self._residents.values())
 
-    def advance(self) -> str | None:
+    def advance(self) -> Edition | None:
         """Begin what was wished for, then do one slice of the oldest load; the model that this made ready."""
         for wished in [each for each in self._residents.values() if each.wishes and each.state == "ready"]:
             try:
@@ -133,7 +139,7 @@ class Pool:
             resident.runner = loading.advance()
             if resident.runner is not None:
                 self._loaded(resident)
-                return resident.model.id
+                return resident.model.edition
         if resident.state == "failed":
             loading.close()  # only now: the exception's traceback held what was read
         return None
@@ -184,15 +190,47 @@ class Pool:
         resident.wishes.clear()
 
     def _resident(self, model: InstalledModel) -> Resident:
-        resident = self._residents.get(model.id)
+        """That of the model's edition; it makes older editions leave, and a newer one outdates it."""
+        resident = self._residents.get(model.edition)
         if resident is None or resident.state == "failed":
             leases = resident.leases if resident else 0
-            resident = self._residents[model.id] = Resident(model, self._clock(), leases=leases)
+            resident = self._residents[model.edition] = Resident(model, self._clock(), leases=leases)
+        elif model.read_at > resident.model.read_at:
+            resident.model = model
+        others = [each for each in self._editions(model.id) if each is not resident]
+        resident.outdated = any(each.model.read_at > resident.model.read_at for each in others)
+        if others and not resident.outdated:
+            self._replace(others, resident)
         return resident
 
+    def _editions(self, model_id: str) -> list[Resident]:
+        return [resident for resident in self._residents.values() if resident.model.id == model_id]
+
+    def _replace(self, others: list[Resident], newest: Resident) -> None:
+        """Let editions that are no longer on disk go, after the requests that they have the weights for."""
+        if newest.last_ticket == ALL_TICKETS:  # its files have come back
+            newest.stay()
+        for older in others:
+            newest.wishes += older.wishes
+            older.wishes.clear()
+            older.outdated = True
+            if older.runner is not None and older.leases:
+                older.drain(ALL_TICKETS)
+            elif older.in_memory:
+                self._evict(older, REPLACED)
+            else:
+                self._forget_unwanted(older)
+
     def _begin(self, resident: Resident) -> None:
-        """Start loading once there is room. Raises NoRoom; what else goes wrong is kept as this model's failure."""
+        """Start loading once there is room and no former edition is left.
+
+        Raises NoRoom; what else goes wrong is kept as this model's failure.
+        """
         with self._keeping_failure(resident):
+            if resident.outdated:
+                raise ModelReplaced(resident.model.id)
+            if any(each.in_memory for each in self._editions(resident.model.id)):
+                return
             if resident.estimate_bytes is None:
                 resident.estimate_bytes = self._loader.estimate_bytes(resident.model)
             self.budget.fit_weights(resident, resident.estimate_bytes, self.limits)
@@ -234,8 +272,9 @@ class Pool:
         return f"{words}."
 
     def _forget_unwanted(self, resident: Resident) -> None:
-        if resident.state == "ready" and not resident.leases and not resident.wishes:
-            self._residents.pop(resident.model.id, None)
+        gone = resident.state == "ready" or (resident.state == "failed" and resident.outdated)
+        if gone and not resident.leases and not resident.wishes:
+            self._residents.pop(resident.model.edition, None)
 
     def close(self) -> None:
         for resident in list(self._residents.values()):
@@ -246,12 +285,16 @@ class Pool:
     # What is told
 
     def runners(self) -> Iterator[tuple[str, Runner]]:
-        for model_id, resident in list(self._residents.items()):
+        for resident in list(self._residents.values()):
             if resident.runner is not None:
-                yield model_id, resident.runner
+                yield resident.model.id, resident.runner
 
     def snapshot(self) -> tuple[ModelSnapshot, ...]:
-        return tuple(self._snapshot_of(resident) for resident in self._residents.values())
+        """Of each model the edition in memory, else the newest."""
+        shown: dict[str, Resident] = {}
+        for resident in sorted(self._residents.values(), key=lambda each: (each.in_memory, not each.outdated)):
+            shown[resident.model.id] = resident
+        return tuple(self._snapshot_of(each) for each in self._residents.values() if each is shown[each.model.id])
 
     def _snapshot_of(self, resident: Resident) -> ModelSnapshot:
         idle = 0.0 if resident.leases else self._clock() - resident.last_used

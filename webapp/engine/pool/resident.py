@@ -19,6 +19,7 @@ class Resident:
 
     `leases` counts running and queued requests, `uses` all requests since the model was loaded. While draining, only
     requests up to `last_ticket` are still admitted. `wishes` are told when a load that a person asked for is over.
+    `outdated`: its files have been replaced on disk.
     """
 
     model: InstalledModel
@@ -32,6 +33,7 @@ class Resident:
     reserved_bytes: int = 0
     last_ticket: int | None = None
     unload_asked: bool = False
+    outdated: bool = False
     wishes: list[Future[None]] = field(default_factory=list)
     error: HearthError | None = None
 
@@ -73,7 +75,9 @@ class Resident:
             self.state = "draining"
 
     def stay(self) -> None:
-        """Drain no longer."""
+        """Drain no longer, unless a newer edition waits."""
+        if self.outdated:
+            return
         self.last_ticket = None
         if self.state == "draining":
             self.state = "loaded"

@@ -23,9 +23,9 @@ MOST_KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One tokenizer, read or on its way, of a folder as it was `created`."""
+    """One tokenizer, read or on its way, of a model folder as it was in one `version`."""
 
-    created: int
+    version: str
     tokenizer: Once[MlxTokenizer]
 
 
@@ -48,8 +48,8 @@ class Tokenizers:
         """The newest of a folder: that of a model which was replaced goes."""
         with self._lock:
             reading = self._kept.get(model.path)
-            if reading is None or reading.created != model.created:
-                reading = self._kept[model.path] = Reading(model.created, Once(partial(self._read, model)))
+            if reading is None or reading.version != model.version:
+                reading = self._kept[model.path] = Reading(model.version, Once(partial(self._read, model)))
             self._kept.move_to_end(model.path)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
