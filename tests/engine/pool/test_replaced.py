@@ -101,6 +101,17 @@ def test_files_that_come_back_are_the_newest_again(bench: Bench) -> None:
     assert bench.states() == {"one": "loaded"} and not runner.closed
 
 
+def test_a_wish_for_what_came_between_is_one_for_the_files_that_came_back(bench: Bench) -> None:
+    bench.submit(20, max_tokens=30, edition=1)
+    bench.run(6)
+    wish = bench.engine.load(installed("one", edition=2))
+    bench.run(1)
+    assert not wish.done()
+    bench.pool.lease(replace(installed("one", edition=1), read_at=3))
+    bench.run(1)
+    assert wish.result(0) is None
+
+
 def test_a_pinned_model_is_replaced_too_and_a_wish_to_load_it_loads_the_new(bench: Bench) -> None:
     bench.configure(pinned=frozenset({"one"}), memory=gb(250))
     running = bench.submit(20, max_tokens=20, edition=1, weights_bytes=200)
@@ -113,6 +124,17 @@ def test_a_pinned_model_is_replaced_too_and_a_wish_to_load_it_loads_the_new(benc
     assert wish.result(0) is None
     assert len(tokens(running)) == 20
     assert bench.states() == {"one": "loaded"}
+
+
+def test_a_wish_that_was_late_is_one_for_the_newest(bench: Bench) -> None:
+    bench.submit(30, edition=2)
+    bench.run()
+    loaded = bench.loader.runners["one"]
+    wish = bench.engine.load(installed("one", edition=1))
+    bench.run(2)
+    assert wish.result(0) is None
+    assert bench.states() == {"one": "loaded"} and not loaded.closed
+    assert len(bench.pool._residents) == 1
 
 
 def test_unloading_gives_up_the_wish_for_the_new_one(bench: Bench) -> None:

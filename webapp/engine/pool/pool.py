@@ -93,8 +93,9 @@ class Pool:
     # What people ask for
 
     def load(self, model: InstalledModel, done: Future[None]) -> None:
-        """Load as soon as there is room; `done` hears how it went."""
-        resident = self._resident(model)
+        """Load the newest edition as soon as there is room; `done` hears how it went."""
+        known = (each.model for each in self._editions(model.id))
+        resident = self._resident(max([model, *known], key=lambda each: each.read_at))
         resident.wishes.append(done)
         resident.unload_asked = False
         resident.stay()
@@ -220,6 +221,8 @@ class Pool:
                 self._evict(older, REPLACED)
             else:
                 self._forget_unwanted(older)
+        if newest.runner is not None:
+            self._fulfil(newest)
 
     def _begin(self, resident: Resident) -> None:
         """Start loading once there is room and no former edition is left.
