@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from webapp.engine.engine import Engine
 from webapp.engine.limits import Limits, PoolLimits
 from webapp.engine.memory import GB, MemoryLimit
 from webapp.engine.pool.pool import Pool
-from webapp.engine.runner import Decoded, Finished, Output, Prefilled
+from webapp.engine.prefill import Plan, Work
+from webapp.engine.runner import Decoded, Embedded, Finished, Output, Prefilled, Step
 from webapp.engine.sequence import Failed, Parcel, Prompt, Sequence, Token
 from webapp.engine.snapshot import ModelState
 from webapp.generation import InstalledModel, SamplingParams
@@ -32,56 +34,95 @@ class HandClock:
         return self.now
 
 
+@dataclass
+class CountingRow:
+    """A prompt's tokens that are computed, then the token that comes next and how many came before."""
+
+    token: int
+    done_tokens: int = 0
+    answered: int = 0
+
+
 class CountingRunner:
-    """Prefills in one step, then counts up from the prompt's last token. The token 13 breaks its batch."""
+    """Prefills as planned, then counts up from the prompt's last token. The token 13 breaks its batch.
+
+    A text's vector is its length. Every token takes `token_seconds`, so it says.
+    """
 
     BREAKS_BATCH = 13
     REFUSED = 666
 
-    def __init__(self, weights_bytes: int, caches: CacheBudget, token_bytes: int = 0) -> None:
+    def __init__(
+        self, weights_bytes: int, caches: CacheBudget, token_bytes: int = 0, token_seconds: float = 0.0
+    ) -> None:
         self.weights_bytes = weights_bytes
         self._caches = caches
         self._kept: list[CachedPrefix] = []
         self.token_bytes = token_bytes
+        self.token_seconds = token_seconds
         self.closed = False
         self.largest_batch = 0
-        self._next: dict[Sequence, int | None] = {}
+        self.plans: list[Plan] = []
+        self._rows: dict[Sequence, CountingRow] = {}
 
     def sequences(self) -> Seq[Sequence]:
-        return tuple(self._next)
+        return tuple(sorted(self._rows, key=lambda sequence: sequence.embeds))
 
     @property
     def kv_bytes(self) -> int:
-        return self.kv_bytes_for([len(each.prompt.tokens) + each.completion_tokens for each in self._next])
+        return self.kv_bytes_for([row.done_tokens + row.answered for row in self._rows.values()])
 
     def kv_bytes_for(self, lengths: Seq[int]) -> int:
         return len(lengths) * max(lengths, default=0) * self.token_bytes
 
-    def admit(self, sequence: Sequence) -> None:
-        if self.REFUSED in sequence.prompt.tokens:
+    def admit(self, sequence: Sequence) -> int:
+        if self.REFUSED in sequence.prompt.tokens or not sequence.prompt.tokens:
             raise ValueError("refused")
-        self._next[sequence] = None
-        self.largest_batch = max(self.largest_batch, len(self._next))
+        self._rows[sequence] = CountingRow(sequence.prompt.tokens[-1] + 1)
+        self.largest_batch = max(self.largest_batch, len(self._rows))
+        return 0
 
-    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
-        outputs: list[Output] = []
-        for sequence, token in list(self._next.items()):
-            if token is None:
-                outputs.append(Prefilled(sequence, len(sequence.prompt.tokens)))
-                self._next[sequence] = sequence.prompt.tokens[-1] + 1
-                continue
-            if token == self.BREAKS_BATCH:
-                raise RuntimeError("broken")
-            outputs.append(Decoded(sequence, token))
-            self._next[sequence] = token + 1
-            if sequence.completion_tokens + 1 == sequence.max_tokens:
-                outputs.append(Finished(sequence, "length"))
-                del self._next[sequence]
-        return outputs
+    def step(self, plan: Plan) -> Step:
+        self.plans.append(plan)
+        waiting = [sequence for sequence, row in self._rows.items() if row.done_tokens < len(sequence.prompt.tokens)]
+        answering = [sequence for sequence in self._rows if sequence not in waiting]
+        outputs = [output for sequence in answering for output in self._count(sequence)]
+        prompts = [sequence for sequence in waiting if not sequence.embeds][: plan.prompts]
+        texts = [sequence for sequence in waiting if sequence.embeds][: plan.texts]
+        prompt_tokens = sum(self._prefill(sequence, plan.chunk_tokens, outputs) for sequence in prompts)
+        text_tokens = sum(self._prefill(sequence, plan.text_tokens, outputs) for sequence in texts)
+        seconds = (prompt_tokens + len(answering)) * self.token_seconds
+        return Step(
+            outputs, Work(prompt_tokens, len(answering), seconds, text_tokens, text_tokens * self.token_seconds)
+        )
+
+    def _count(self, sequence: Sequence) -> Iterator[Output]:
+        row = self._rows[sequence]
+        if row.token == self.BREAKS_BATCH:
+            raise RuntimeError("broken")
+        if row.token in sequence.eos_ids:
+            del self._rows[sequence]
+            yield Finished(sequence, "stop")
+            return
+        yield Decoded(sequence, row.token)
+        row.token, row.answered = row.token + 1, row.answered + 1
+        if row.answered == sequence.max_tokens:
+            del self._rows[sequence]
+            yield Finished(sequence, "length")
+
+    def _prefill(self, sequence: Sequence, tokens: int, outputs: list[Output]) -> int:
+        row, total = self._rows[sequence], len(sequence.prompt.tokens)
+        computed = min(tokens, total - row.done_tokens)
+        row.done_tokens += computed
+        if sequence.embeds and row.done_tokens == total:
+            del self._rows[sequence]
+            outputs.append(Embedded(sequence, [float(total)]))
+        else:
+            outputs.append(Prefilled(sequence, row.done_tokens))
+        return computed
 
     def cancel(self, sequence: Sequence) -> None:
-        if sequence in self._next:
-            del self._next[sequence]
+        if self._rows.pop(sequence, None):
             self.keep(*[1] * len(sequence.prompt.tokens))
 
     def keep(self, *sizes: int) -> None:
@@ -95,7 +136,7 @@ class CountingRunner:
         return sum(entry.nbytes for entry in self._kept)
 
     def reset(self) -> None:
-        self._next.clear()
+        self._rows.clear()
 
     def close(self) -> None:
         self.closed = True
@@ -131,6 +172,7 @@ class PlainLoader:
     runners: dict[str, CountingRunner] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
     token_bytes: int = 0
+    token_seconds: float = 0.0
 
     def memory_bytes(self) -> int:
         return 1000
@@ -141,7 +183,8 @@ class PlainLoader:
         return model.weights_bytes
 
     def open(self, model: InstalledModel, caches: CacheBudget) -> SlowLoading:
-        runner = self.runners[model.id] = CountingRunner(model.weights_bytes, caches, self.token_bytes)
+        runner = CountingRunner(model.weights_bytes, caches, self.token_bytes, self.token_seconds)
+        self.runners[model.id] = runner
         return SlowLoading(runner, 3, self.errors.pop(model.id, None))
 
 
@@ -153,7 +196,8 @@ class Bench:
         self.loader = PlainLoader()
         self.limits = replace(limits, pool=replace(limits.pool, memory=gb(limit_bytes)))
         self.pool = Pool(self.loader, self.limits.pool, self.clock)
-        self.engine = Engine(self.pool, self.limits, self.clock)
+        self.seeds = itertools.count(1000)
+        self.engine = Engine(self.pool, self.limits, self.clock, draw_seed=lambda: next(self.seeds))
         self._ids = itertools.count()
 
     def submit(
@@ -166,6 +210,8 @@ class Bench:
         request_id: str | None = None,
         owner: str | None = None,
         edition: int = 0,
+        embeds: bool = False,
+        seed: int | None = None,
     ) -> Sequence:
         name = f"request-{next(self._ids)}"
         sequence = Sequence(
@@ -174,11 +220,12 @@ class Bench:
             owner=owner,
             model=installed(model, weights_bytes, edition),
             prompt=Prompt(tokens or (1, 2)),
-            sampling=SamplingParams(),
+            sampling=SamplingParams(seed=seed),
             max_tokens=max_tokens,
             eos_ids=frozenset(),
             submitted=self.clock(),
             length_is_ours=length_is_ours,
+            embeds=embeds,
         )
         self.engine.submit(sequence)
         return sequence

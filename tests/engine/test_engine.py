@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
 
@@ -196,6 +197,41 @@ def test_what_a_cancel_leaves_in_the_prefix_cache_is_within_its_budget(bench: Be
     bench.engine.cancel(sequence.id)
     bench.run(1)
     assert bench.loader.runners["one"].prefix_cache_bytes == 1
+
+
+def test_a_seed_is_drawn_at_admission_for_who_brings_none(bench: Bench) -> None:
+    bench.configure(batch_size=2)
+    waiting = [bench.submit(20), bench.submit(21, seed=5), bench.submit(22)]
+    assert [sequence.seed for sequence in waiting] == [0, 0, 0]
+    bench.run()
+    assert [sequence.seed for sequence in waiting] == [1000, 5, 1001]
+
+
+def test_a_long_prompt_is_computed_in_chunks_that_running_answers_and_the_setting_allow(bench: Bench) -> None:
+    bench.loader.token_seconds = 1 / 512
+    running = bench.submit(20, max_tokens=1000)
+    bench.run(6)
+    chunks = {}
+    for name, limits in {"pause": {"stall_seconds": 0.125}, "setting": {"prefill_tokens": 40}}.items():
+        bench.configure(**limits)
+        long = bench.submit(*range(30, 230))
+        bench.run(10)
+        done = [parcel.done_tokens for parcel in drain(long) if isinstance(parcel, Progress)]
+        chunks[name] = [after - before for before, after in pairwise(done)]
+    assert chunks["setting"] == [40] * 5
+    assert sum(chunks["pause"]) == 200 and 55 < chunks["pause"][0] <= max(chunks["pause"]) <= 70
+    bench.engine.cancel(running.id)
+
+
+@pytest.mark.parametrize(("token_seconds", "chunk_tokens"), [(1 / 8000, 1600), (1 / 250, 50)])
+def test_steps_teach_how_much_of_a_text_fits_into_one(bench: Bench, token_seconds: float, chunk_tokens: int) -> None:
+    bench.loader.token_seconds = token_seconds
+    for _ in range(3):
+        bench.submit(*[7] * 9000, embeds=True)
+        bench.run(200)
+    plans = bench.loader.runners["one"].plans
+    assert plans[0].text_tokens == 102
+    assert plans[-1].text_tokens == pytest.approx(chunk_tokens, rel=0.02)
 
 
 def test_several_models_step_in_turn(bench: Bench) -> None:

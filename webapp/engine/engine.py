@@ -7,6 +7,7 @@ the published snapshot.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from webapp.engine.commands import Cancel, Command, Configure, Load, Stop, Submi
 from webapp.engine.limits import Limits
 from webapp.engine.pool.budget import NoRoom
 from webapp.engine.pool.pool import Pool, requests
+from webapp.engine.prefill import PrefillPolicy
 from webapp.engine.publisher import Publisher
 from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled, Runner
 from webapp.engine.scheduler import Scheduler
@@ -40,13 +42,24 @@ TIMEOUTS_EVERY_SECONDS = 0.05
 T = TypeVar("T")
 
 
+def random_seed() -> int:
+    return random.getrandbits(64)
+
+
 class Engine:
     """Construct, `start()`, `submit()`; or leave the thread out and call `step()` by hand."""
 
-    def __init__(self, pool: Pool, limits: Limits, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        pool: Pool,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        draw_seed: Callable[[], int] = random_seed,
+    ):
         self._pool = pool
         self._limits = limits
         self._clock = clock
+        self._draw_seed = draw_seed
         self._scheduler = Scheduler()
         self._inbox: SimpleQueue[Command] = SimpleQueue()
         self._live: dict[str, Sequence] = {}
@@ -155,9 +168,9 @@ class Engine:
             self._scheduler.share_turn(loaded)
         self._end_overdue()
         self._admit_waiting()
-        with_work = [runner for _, runner in self._pool.runners() if runner.sequences()]
-        for runner in with_work:
-            self._step(runner)
+        with_work = [(runner, policy) for runner, policy in self._pool.runners() if runner.sequences()]
+        for runner, policy in with_work:
+            self._step(runner, policy)
         busy = bool(obeyed or loaded or self._pool.loading or with_work)
         if self._pool.settle():
             self._publisher.changed()
@@ -227,7 +240,7 @@ class Engine:
         effects = self._pool.configure(limits.pool)
         over_bytes = self._pool.budget.used_bytes - self._pool.budget.limit_bytes
         if over_bytes > 0:
-            running = sum(len(runner.sequences()) for _, runner in self._pool.runners())
+            running = sum(len(runner.sequences()) for runner, _ in self._pool.runners())
             cause = f"waiting for {requests(running)}" if running else "which pinned models hold"
             effects.append(f"Over the limit by {size(over_bytes)}, {cause}.")
         if waiting := self._scheduler.waiting:
@@ -245,7 +258,7 @@ class Engine:
     def _take_out(self, sequence: Sequence) -> None:
         """Out of the queue, or out of its batch."""
         if not self._scheduler.remove(sequence):
-            for _, runner in self._pool.runners():
+            for runner, _ in self._pool.runners():
                 self._attempt(runner, partial(runner.cancel, sequence))
 
     def _end_overdue(self) -> None:
@@ -307,8 +320,10 @@ class Engine:
         return True
 
     def _admit_one(self, runner: Runner, sequence: Sequence) -> None:
+        seed = sequence.sampling.seed
+        sequence.seed = self._draw_seed() if seed is None else seed
         try:
-            runner.admit(sequence)
+            sequence.cached_tokens = runner.admit(sequence)
         except Exception as error:
             log.exception("request %s could not be admitted", sequence.id)
             self._fail(sequence, error if isinstance(error, HearthError) else EngineFailed("The prompt was refused."))
@@ -317,10 +332,13 @@ class Engine:
         self._report_progress(sequence, sequence.cached_tokens)
         self._publisher.changed()
 
-    def _step(self, runner: Runner) -> None:
-        limits = self._limits
-        outputs = self._attempt(runner, partial(runner.step, limits.prefill_tokens, limits.stall_seconds)) or []
-        for output in outputs:
+    def _step(self, runner: Runner, policy: PrefillPolicy) -> None:
+        plan = policy.plan(runner.sequences(), self._limits.prefill_tokens, self._limits.stall_seconds)
+        step = self._attempt(runner, partial(runner.step, plan))
+        if step is None:
+            return
+        policy.learn(plan, step.work)
+        for output in step.outputs:
             self._deliver(output)
 
     def _attempt(self, runner: Runner, work: Callable[[], T]) -> T | None:
@@ -354,6 +372,7 @@ class Engine:
 
     def _report_progress(self, sequence: Sequence, done_tokens: int) -> None:
         total = len(sequence.prompt.tokens)
+        sequence.done_tokens = done_tokens
         if done_tokens >= total:
             sequence.state = "decode"
         sequence.outbox.put(Progress(done_tokens, total))

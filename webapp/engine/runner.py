@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from webapp.engine.cache_budget import CacheBudget
+from webapp.engine.prefill import Plan, Work
 from webapp.engine.sequence import Likelihood, Sequence
 from webapp.generation import FinishReason, InstalledModel
 
@@ -56,8 +57,19 @@ class Embedded:
 Output = Prefilled | Decoded | Finished | Broken | Embedded
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step gave, in order, and what it took."""
+
+    outputs: Seq[Output]
+    work: Work
+
+
 class Runner(Protocol):
-    """A loaded model. Every call is made on the engine thread."""
+    """A loaded model. Every call is made on the engine thread.
+
+    It only computes: what depends on a clock, on chance or on the state of a sequence is decided by the engine.
+    """
 
     weights_bytes: int
 
@@ -73,13 +85,16 @@ class Runner(Protocol):
         """The most KV of a batch whose sequences, prompt and answer, come to these lengths in tokens."""
 
     def sequences(self) -> Seq[Sequence]:
-        """Those admitted and not yet finished."""
+        """Those admitted and not yet finished, in the order of admission; those that become vectors come last."""
 
-    def admit(self, sequence: Sequence) -> None:
-        """Take a sequence into prefill; sets its `cached_tokens`. Raises for this sequence alone."""
+    def admit(self, sequence: Sequence) -> int:
+        """Take a sequence into prefill; how many tokens of its prompt the prefix cache holds.
 
-    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
-        """One decode step and one prefill chunk of at most `prefill_tokens`, sized to `stall_seconds`."""
+        Raises for this sequence alone.
+        """
+
+    def step(self, plan: Plan) -> Step:
+        """One token more for every answer, and the prompts and texts of the plan."""
 
     def cancel(self, sequence: Sequence) -> None:
         """Take a sequence out at once; the prompt it had computed stays in the prefix cache."""

@@ -88,7 +88,8 @@ class Sequence:
     machine. One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for
     `max_tokens`, so memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place.
     `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: while it waits for memory,
-    what it could not have.
+    what it could not have. `seed`: the request's, or one drawn at admission. `done_tokens`: how much of the prompt is
+    computed, the `cached_tokens` of the prefix cache included.
     """
 
     id: str
@@ -110,7 +111,9 @@ class Sequence:
     timeouts: Timeouts | None = None
     refusal: OutOfMemory | None = None
     first_token: float | None = None
+    seed: int = 0
     cached_tokens: int = 0
+    done_tokens: int = 0
     completion_tokens: int = 0
     leader: Sequence | None = None
     cancelled_by: Canceller | None = None

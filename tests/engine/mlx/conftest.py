@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from webapp.engine.backend import Backend
 from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
+from webapp.engine.prefill import Plan
 from webapp.engine.runner import Decoded, Prefilled, Runner
 from webapp.engine.sequence import Prompt, Sequence
 from webapp.generation import GenerationRequest, InstalledModel, Message, SamplingParams, Terms, Tool
@@ -91,12 +93,23 @@ def sequence(
         max_tokens=max_tokens,
         eos_ids=frozenset(),
         submitted=time.monotonic(),
+        seed=sampling.seed if sampling.seed is not None else random.getrandbits(64),
     )
 
 
-def advance(runner: MlxRunner, answers: dict[str, list[int]], prefill_tokens: int = 2048) -> None:
+def plan(chunk_tokens: int = 2048) -> Plan:
+    """All prompts abreast."""
+    return Plan(prompts=32, chunk_tokens=chunk_tokens, texts=32, text_tokens=chunk_tokens)
+
+
+def admit(runner: MlxRunner, *sequences: Sequence) -> None:
+    for one in sequences:
+        one.cached_tokens = runner.admit(one)
+
+
+def advance(runner: MlxRunner, answers: dict[str, list[int]], chunk_tokens: int = 2048) -> None:
     """One step, noting tokens and states as the engine does."""
-    for output in runner.step(prefill_tokens, stall_seconds=0.05):
+    for output in runner.step(plan(chunk_tokens)).outputs:
         match output:
             case Decoded(one, token):
                 answers.setdefault(one.id, []).append(token)
@@ -107,8 +120,7 @@ def advance(runner: MlxRunner, answers: dict[str, list[int]], prefill_tokens: in
 def answer(runner: MlxRunner, *sequences: Sequence) -> list[list[int]]:
     """Generate all of them as one batch; their tokens, in order."""
     answers: dict[str, list[int]] = {}
-    for one in sequences:
-        runner.admit(one)
+    admit(runner, *sequences)
     while runner.sequences():
         advance(runner, answers)
     return [answers[one.id] for one in sequences]

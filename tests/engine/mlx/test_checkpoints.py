@@ -11,6 +11,7 @@ from tests.engine.mlx.conftest import agreed, answer, rendered, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
+from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.client.prepared import Tokenizer
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.generation import GenerationRequest, InstalledModel, Message
@@ -37,7 +38,7 @@ def make(tmp_path: Path) -> Make:
 
 
 def load(backend: Backend, model: InstalledModel) -> MlxRunner:
-    loading = backend.open(model)
+    loading = backend.open(model, CacheBudget(1 << 30))
     while (runner := loading.advance()) is None:
         pass
     assert isinstance(runner, MlxRunner)

@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm import convert
 
-from tests.engine.mlx.conftest import advance, sequence
+from tests.engine.mlx.conftest import admit, advance, sequence
 from tiny_models import make_model
 from webapp.catalog.folders import read_model
 from webapp.engine.backend import Backend
@@ -66,8 +66,7 @@ def test_a_batch_never_takes_more_kv_than_was_promised(
     model = read_model("m", tmp_path / "m", bundled=False)
     sequences = [sequence(model, tuple(range(5, 5 + length)), max_tokens=12) for length in lengths]
     promised = runner.kv_bytes_for([one.most_tokens for one in sequences])
-    for one in sequences:
-        runner.admit(one)
+    admit(runner, *sequences)
     most = 0
     while runner.sequences():
         advance(runner, {})

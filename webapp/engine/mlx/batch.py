@@ -1,13 +1,13 @@
 """A loaded model that steps: mlx-lm's BatchGenerator behind the engine's Runner protocol.
 
-Engine thread only. The scheduler says who comes in; BatchGenerator does the arithmetic.
+Engine thread only. The engine decides, in a Plan for each step; BatchGenerator does the arithmetic.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,37 +21,13 @@ from webapp.engine.mlx.cache.prefix_cache import PrefixCache
 from webapp.engine.mlx.embedder import Embedder, Pooling
 from webapp.engine.mlx.kv import KvSize
 from webapp.engine.mlx.rows import Row, Rows, Sampled
-from webapp.engine.runner import Broken, Decoded, Embedded, Finished, Output, Prefilled
+from webapp.engine.prefill import Plan, Work
+from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled, Step
 from webapp.engine.sequence import Likelihood, Sequence
 
-# How many steps of prefill a burst of prompts may take before the first of them answers.
-BURST_STEPS = 4
-# A cancelled prefill must be gone within half a second.
-LONGEST_CHUNK_SECONDS = 0.2
-MOST_PREFILLING = 32
 MOST_DECODING = 256
 # Instead of minus infinity, which JSON cannot say.
 NEVER = -9999.0
-
-
-class PrefillSpeed:
-    """How many prompt tokens fit into a span of time, learnt from each step."""
-
-    FIRST_TOKENS_PER_SECOND = 512.0
-    SMALLEST_CHUNK = 32
-
-    def __init__(self) -> None:
-        self.tokens_per_second = self.FIRST_TOKENS_PER_SECOND
-
-    def tokens_in(self, seconds: float) -> int:
-        return max(self.SMALLEST_CHUNK, int(self.tokens_per_second * seconds))
-
-    def learn(self, tokens: int, seconds: float, target_seconds: float) -> None:
-        """A quick step that was short of tokens tells nothing; one odd step does not count for much."""
-        if tokens < 0.75 * self.tokens_in(target_seconds) and seconds <= target_seconds:
-            return
-        change = tokens / max(seconds, 1e-4) / self.tokens_per_second
-        self.tokens_per_second *= min(2.0, max(0.7, change))
 
 
 class MlxRunner:
@@ -63,8 +39,6 @@ class MlxRunner:
         self._kv_size = kv_size
         self._model = model
         self._prefix_cache = prefix_cache
-        self._prefill_speed = PrefillSpeed()
-        self._decode_seconds = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -73,12 +47,10 @@ class MlxRunner:
             sampled,
             sampler=sampled.sample,
             completion_batch_size=MOST_DECODING,
-            prefill_batch_size=MOST_PREFILLING,
         )
         self._embedder = Embedder(self._model, self._pooling)
         self._sequences: dict[int, Sequence] = {}
         self._uids: dict[Sequence, int] = {}
-        self._done_tokens: dict[Sequence, int] = {}
 
     def sequences(self) -> Seq[Sequence]:
         return (*self._uids, *self._embedder.sequences())
@@ -94,29 +66,22 @@ class MlxRunner:
     def prefix_cache_bytes(self) -> int:
         return self._prefix_cache.nbytes
 
-    def admit(self, sequence: Sequence) -> None:
+    def admit(self, sequence: Sequence) -> int:
         if sequence.embeds:
             self._embedder.add(sequence)
-            return
+            return 0
         tokens = sequence.prompt.tokens
         layers, cached = self._prefix_cache.fetch(tokens)
-        row = self._row(sequence)
         [uid] = self._batch.insert_segments(
             [self._segments(sequence, cached)],
             max_tokens=[sequence.max_tokens],
-            caches=[[*(layers or make_prompt_cache(self._model)), Rows([row])]],
+            caches=[[*(layers or make_prompt_cache(self._model)), Rows([row_of(sequence)])]],
             all_tokens=[list(tokens[:cached])],
             stop_sequences=[StopSequences([[token] for token in sequence.eos_ids])],
         )
-        sequence.cached_tokens = cached
         self._sequences[uid] = sequence
         self._uids[sequence] = uid
-
-    def _row(self, sequence: Sequence) -> Row:
-        sampling = sequence.sampling
-        seed = sampling.seed if sampling.seed is not None else random.getrandbits(64)
-        counted = sequence.prompt.tokens if sampling.repetition_penalty != 1 else ()
-        return Row(sampling, seed, counted, sequence.constraint, sequence.eos_ids)
+        return cached
 
     def _segments(self, sequence: Sequence, cached: int) -> list[list[int]]:
         """The prompt after its cached part. KV that cannot be cut back needs a stop at each checkpoint."""
@@ -126,31 +91,32 @@ class MlxRunner:
         cuts = [cached, *(cut for cut in checkpoints if cached < cut < last), last, len(tokens)]
         return [list(tokens[start:end]) for start, end in pairwise(cuts) if start < end]
 
-    def step(self, prefill_tokens: int, stall_seconds: float) -> list[Output]:
-        prefilling = [sequence for sequence in self._uids if sequence.state != "decode"]
-        decoding = len(self._uids) - len(prefilling)
-        target_seconds = self._prefill_seconds(len(prefilling), decoding, stall_seconds)
-        budget = min(prefill_tokens, self._prefill_speed.tokens_in(target_seconds))
-        outputs = self._generate(prefilling, decoding, budget, target_seconds) if self._uids else []
-        if self._embedder.sequences():
-            outputs += [Embedded(sequence, vector) for sequence, vector in self._embedder.step(budget)]
-        return outputs
+    def step(self, plan: Plan) -> Step:
+        outputs, work = self._generate(plan) if self._uids else ([], Work())
+        if plan.texts and self._embedder.sequences():
+            started = time.perf_counter()
+            embedded, tokens = self._embedder.step(plan.texts, plan.text_tokens)
+            outputs += embedded
+            work = replace(work, text_tokens=tokens, text_seconds=time.perf_counter() - started)
+        return Step(outputs, work)
 
-    def _generate(self, prefilling: Seq[Sequence], decoding: int, budget: int, target_seconds: float) -> list[Output]:
+    def _generate(self, plan: Plan) -> tuple[list[Output], Work]:
         """One decode step and one chunk of prefill."""
-        self._plan_prefill(prefilling, budget, BURST_STEPS if len(prefilling) > decoding else 1)
+        self._batch.prefill_batch_size, self._batch.prefill_step_size = plan.prompts, plan.chunk_tokens
         started = time.perf_counter()
-        with self._batch.stats() as stats:
-            prompts, answers = self._batch.next()
-        seconds = time.perf_counter() - started
-        if stats.prompt_tokens:
-            decode_seconds = self._decode_seconds if decoding else 0.0
-            self._prefill_speed.learn(stats.prompt_tokens, seconds - decode_seconds, target_seconds)
-        elif answers:
-            self._decode_seconds += 0.2 * (seconds - self._decode_seconds)
+        prompts, answers, prompt_tokens = self._next(plan)
+        work = Work(prompt_tokens, len(answers), time.perf_counter() - started)
         outputs = [output for answer in answers for output in self._answered(answer)]
         outputs += self._broken()
-        return outputs + [output for prompt in prompts for output in self._prefilled(prompt)]
+        return outputs + [output for prompt in prompts for output in self._prefilled(prompt)], work
+
+    def _next(self, plan: Plan) -> tuple[list[Any], list[Any], int]:
+        """What BatchGenerator gives for prompts and for answers, and how many prompt tokens it computed."""
+        if not plan.prompts:  # its statistics take a hundredth of a small model's step
+            return *self._batch.next(), 0
+        with self._batch.stats() as stats:
+            prompts, answers = self._batch.next()
+        return prompts, answers, stats.prompt_tokens
 
     def _broken(self) -> list[Output]:
         """Take out who can no longer be kept to a grammar."""
@@ -161,36 +127,14 @@ class MlxRunner:
                 outputs.append(Broken(sequence, sequence.constraint.broken))
         return outputs
 
-    def _prefill_seconds(self, prefilling: int, decoding: int, stall_seconds: float) -> float:
-        """How long this step's prefill may take; twice the allowed pause while more wait than are answered."""
-        if decoding == 0:
-            return LONGEST_CHUNK_SECONDS
-        return min(LONGEST_CHUNK_SECONDS, stall_seconds * (2 if prefilling > decoding else 1))
-
-    def _plan_prefill(self, prefilling: Seq[Sequence], budget_tokens: int, steps: int) -> None:
-        """Share a step's tokens among the first prompts that fill `steps` of them.
-
-        Two at least, so that a short one overtakes. A burst, more prompts than answers, is computed abreast: a decode
-        step costs nearly the same for one row as for many, so its rows had better start together.
-        """
-        prompts = total = 0
-        for sequence in prefilling[:MOST_PREFILLING]:
-            total += len(sequence.prompt.tokens) - self._done_tokens.get(sequence, sequence.cached_tokens)
-            prompts += 1
-            if total >= budget_tokens * steps and prompts >= 2:
-                break
-        self._batch.prefill_batch_size = prompts
-        self._batch.prefill_step_size = budget_tokens if total <= budget_tokens else max(1, budget_tokens // prompts)
-
     def _prefilled(self, prompt: Any) -> list[Output]:
         sequence = self._sequences.get(prompt.uid)
         if sequence is None:
             return []
-        done, _ = prompt.progress
+        done, total = prompt.progress  # of what was not cached
         if prompt.end_of_segment and not prompt.end_of_prompt:
             self._keep(prompt.uid)
-        self._done_tokens[sequence] = sequence.cached_tokens + done
-        return [Prefilled(sequence, sequence.cached_tokens + done)]
+        return [Prefilled(sequence, len(sequence.prompt.tokens) - total + done)]
 
     def _answered(self, answer: Any) -> list[Output]:
         sequence = self._sequences.get(answer.uid)
@@ -216,21 +160,25 @@ class MlxRunner:
         uid = self._uids.get(sequence)
         if uid is None:
             return
-        if sequence.state != "waiting":
-            self._keep(uid)
+        self._keep(uid)
         with mx.stream(self._batch.stream):
             self._batch.remove([uid])
         self._forget(sequence)
 
     def _forget(self, sequence: Sequence) -> None:
         self._sequences.pop(self._uids.pop(sequence))
-        self._done_tokens.pop(sequence, None)
 
     def close(self) -> None:
         self._batch.close()
         del self._model, self._batch, self._embedder
         self._prefix_cache.clear()
         device.release_memory()
+
+
+def row_of(sequence: Sequence) -> Row:
+    sampling = sequence.sampling
+    counted = sequence.prompt.tokens if sampling.repetition_penalty != 1 else ()
+    return Row(sampling, sequence.seed, counted, sequence.constraint, sequence.eos_ids)
 
 
 def likelihood(answer: Any, top: int | None) -> Likelihood | None:

@@ -13,6 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
+from webapp.engine.runner import Embedded, Prefilled
 from webapp.engine.sequence import Sequence
 from webapp.errors import UnsupportedParameter
 
@@ -26,7 +27,6 @@ POOLING_MODES: dict[str, Pooling] = {
     "pooling_mode_lasttoken": "last",
     "pooling_mode_mean_tokens": "mean",
 }
-MOST_ABREAST = 32
 
 
 def pooling_of(folder: Path) -> Pooling:
@@ -49,7 +49,7 @@ class Long:
 
 
 class Embedder:
-    """Computes what was added, first come first served, so many tokens a step."""
+    """Computes what was added, first come first served."""
 
     def __init__(self, network: nn.Module, pooling: Pooling):
         self._network = network
@@ -73,27 +73,16 @@ class Embedder:
         if self._long is not None and self._long.sequence is sequence:
             self._long = None
 
-    def step(self, tokens: int) -> list[tuple[Sequence, list[float]]]:
-        """Compute about so many tokens; the vectors that are done, of length 1."""
+    def step(self, texts: int, tokens: int) -> tuple[list[Prefilled | Embedded], int]:
+        """Compute the first `texts` side by side, or `tokens` of one that is longer; and how many tokens that were."""
         first = self._waiting[0]
         if self._long is not None or len(first.prompt.tokens) > tokens:
             return self._step_long(first, tokens)
-        abreast = self._abreast(tokens)
+        abreast = self._waiting[:texts]
         vectors = self._embed([sequence.prompt.tokens for sequence in abreast])
-        for sequence in abreast:
-            self._waiting.remove(sequence)
-        return list(zip(abreast, vectors, strict=True))
-
-    def _abreast(self, tokens: int) -> list[Sequence]:
-        """The first ones that fit beside each other, padded to the longest."""
-        chosen: list[Sequence] = []
-        longest = 0
-        for sequence in self._waiting[:MOST_ABREAST]:
-            longest = max(longest, len(sequence.prompt.tokens))
-            if chosen and longest * (len(chosen) + 1) > tokens:
-                break
-            chosen.append(sequence)
-        return chosen
+        del self._waiting[:texts]
+        computed = len(abreast) * max(len(sequence.prompt.tokens) for sequence in abreast)
+        return [Embedded(*each) for each in zip(abreast, vectors, strict=True)], computed
 
     def _embed(self, texts: Seq[Seq[int]]) -> list[list[float]]:
         lengths = [len(text) for text in texts]
@@ -111,7 +100,7 @@ class Embedder:
                 pooled = mx.sum(mx.where(inside, hidden, 0), axis=1) / ends
         return normalised(pooled)
 
-    def _step_long(self, sequence: Sequence, tokens: int) -> list[tuple[Sequence, list[float]]]:
+    def _step_long(self, sequence: Sequence, tokens: int) -> tuple[list[Prefilled | Embedded], int]:
         if self._long is None:
             self._long = Long(sequence, make_prompt_cache(self._network), 0, None)
         long = self._long
@@ -121,11 +110,11 @@ class Embedder:
         mx.eval(long.pooled, [layer.state for layer in long.layers])
         long.done_tokens += len(chunk)
         if long.done_tokens < len(sequence.prompt.tokens):
-            return []
+            return [Prefilled(sequence, long.done_tokens)], len(chunk)
         self._long = None
         self._waiting.remove(sequence)
         [vector] = normalised(long.pooled[None])  # a mean differs from a sum by its length alone
-        return [(sequence, vector)]
+        return [Embedded(sequence, vector)], len(chunk)
 
     def _pool_on(self, pooled: mx.array | None, hidden: mx.array) -> mx.array:
         match self._pooling:

@@ -16,6 +16,7 @@ from webapp.engine.cache_budget import CacheBudget
 from webapp.engine.limits import PoolLimits
 from webapp.engine.pool.budget import Budget, NoRoom
 from webapp.engine.pool.resident import Resident, idle_limit
+from webapp.engine.prefill import PrefillPolicy
 from webapp.engine.runner import Loader, Runner
 from webapp.engine.sequence import Sequence
 from webapp.engine.snapshot import ModelSnapshot
@@ -242,7 +243,7 @@ class Pool:
             resident.state = "loading"
 
     def _loaded(self, resident: Resident) -> None:
-        resident.loading, resident.state = None, "loaded"
+        resident.loading, resident.state, resident.prefill = None, "loaded", PrefillPolicy()
         resident.last_used, resident.uses = self._clock(), resident.leases
         if resident.last_ticket is not None:
             resident.drain(resident.last_ticket)
@@ -287,10 +288,11 @@ class Pool:
 
     # What is told
 
-    def runners(self) -> Iterator[tuple[str, Runner]]:
+    def runners(self) -> Iterator[tuple[Runner, PrefillPolicy]]:
+        """What is loaded, each with the policy that has learnt its speed."""
         for resident in list(self._residents.values()):
             if resident.runner is not None:
-                yield resident.model.id, resident.runner
+                yield resident.runner, resident.prefill
 
     def snapshot(self) -> tuple[ModelSnapshot, ...]:
         """Of each model the edition in memory, else the newest."""

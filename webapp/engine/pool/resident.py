@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from webapp.engine.limits import Policy, PoolLimits
+from webapp.engine.prefill import PrefillPolicy
 from webapp.engine.runner import Loading, Runner
 from webapp.engine.snapshot import ModelState
 from webapp.errors import HearthError
@@ -19,7 +20,7 @@ class Resident:
 
     `leases` counts running and queued requests, `uses` all requests since the model was loaded. While draining, only
     requests up to `last_ticket` are still admitted. `wishes` are told when a load that a person asked for is over.
-    `outdated`: its files have been replaced on disk.
+    `outdated`: its files have been replaced on disk. `prefill` plans the runner's steps.
     """
 
     model: InstalledModel
@@ -27,6 +28,7 @@ class Resident:
     estimate_bytes: int | None = None
     state: ModelState = "ready"
     runner: Runner | None = None
+    prefill: PrefillPolicy = field(default_factory=PrefillPolicy)
     loading: Loading | None = None
     leases: int = 0
     uses: int = 0

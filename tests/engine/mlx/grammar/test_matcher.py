@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import LLAMA, QWEN
-from tests.engine.mlx.conftest import advance, answer, sequence
+from tests.engine.mlx.conftest import admit, advance, answer, plan, sequence
 from webapp.engine.backend import Backend
 from webapp.engine.mlx.batch import MlxRunner
 from webapp.engine.mlx.grammar.bitmask import EVERYTHING, nothing
@@ -100,8 +100,7 @@ def test_every_finished_answer_conforms_and_neighbours_are_undisturbed(
 
 def answer_some(runner: MlxRunner, *sequences: Sequence) -> dict[str, list[int]]:
     answers: dict[str, list[int]] = {one.id: [] for one in sequences}
-    for one in sequences:
-        runner.admit(one)
+    admit(runner, *sequences)
     while runner.sequences():
         advance(runner, answers)
     return answers
@@ -210,14 +209,13 @@ def test_a_broken_constraint_takes_its_own_sequence_out_and_no_other(
     alone = answer(load(QWEN), sequence(model, (9, 10, 11)))[0]
     bound = constrained(tokenizer, model, Grammar("regex", "[a-z]*"), seed=1, max_tokens=30)
     neighbour = sequence(model, (9, 10, 11))
-    runner.admit(bound)
-    runner.admit(neighbour)
+    admit(runner, bound, neighbour)
     answers: dict[str, list[int]] = {}
     for _ in range(4):
         advance(runner, answers)
     assert bound.constraint is not None
     bound.constraint.consume(max(tokenizer.encode("5")))
-    outputs = runner.step(64, 0.1)
+    outputs = runner.step(plan(64)).outputs
     assert [type(each) for each in outputs if each.sequence is bound][-1] is Broken
     for output in outputs:
         if output.sequence is neighbour:
