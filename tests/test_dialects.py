@@ -53,6 +53,7 @@ CLASSES = {
     "TimedOut": "late",
     "Unavailable": "unavailable",
     "OutOfMemory": "unavailable",
+    "ModelReplaced": "unavailable",
     "EngineStopped": "unavailable",
 }
 
