@@ -29,6 +29,21 @@ class ModelSnapshot:
     unload_in_seconds: float | None = None
     reason: str | None = None
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether its weights are in memory, or on their way in or out."""
+        return self.state in ("loading", "loaded", "draining")
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last load failed."""
+        return self.state == "failed"
+
+    @property
+    def can_unload(self) -> bool:
+        """Whether a person may unload it: a pinned model stays, and a draining one goes already."""
+        return self.in_memory and self.state != "draining" and not self.pinned
+
 
 @dataclass(frozen=True, slots=True)
 class RequestSnapshot:

@@ -53,7 +53,7 @@ def pin() -> Response:
 def values(server: Server) -> dict[str, object]:
     """What the partials of this room show, on the page and over `/live` alike."""
     snapshot = server.engine.snapshot
-    known = {model.id for model in snapshot.models if model.state != "failed"}
+    known = {model.id for model in snapshot.models if not model.failed}
     return {
         "snapshot": snapshot,
         "shares": memory_shares(snapshot),

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+from webapp.engine.snapshot import ModelState
 from webapp.sizes import size
+
+# The colour of a state's word, and whether the circle before it is full.
+TONES: Mapping[ModelState, str] = {
+    "ready": "",
+    "loading": "warn full",
+    "loaded": "lit full",
+    "draining": "warn",
+    "failed": "bad",
+}
 
 
 def count(number: int) -> str:
@@ -77,5 +87,9 @@ def idle(duration: float) -> str:
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"
 
 
-_OFFERED = (size, count, seconds, age, rate, short, labels, day, clock, moment, idle)
+def tone(state: ModelState) -> str:
+    return TONES[state]
+
+
+_OFFERED = (size, count, seconds, age, rate, short, labels, day, clock, moment, idle, tone)
 FILTERS = {filter_.__name__: filter_ for filter_ in _OFFERED}
