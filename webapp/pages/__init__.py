@@ -33,6 +33,8 @@ blueprints = (
     about_pages,
     signin_pages,
 )
+# The rooms that the rail leads to: each has its name as its address and as its icon.
+RAIL = ("chat", "models", "activity", "audit", "connect", "settings")
 
 
 def register(app: Flask) -> None:
@@ -43,4 +45,5 @@ def register(app: Flask) -> None:
         app.add_template_filter(filter_, name)
     app.context_processor(surroundings)
     app.add_template_global(time.time, "now")
+    app.jinja_env.globals["rail"] = RAIL
     live.register(app)
