@@ -28,11 +28,11 @@ def create_app(server: Server) -> Flask:
 
 
 def _answer_error(error: HearthError | HTTPException) -> Response:
-    """A missing route or a known error, in the language of the path it came by."""
+    """Answer a missing route or a known error in the dialect of its path."""
     return api.to_response(error) if api.is_json_path(request.path) else pages.to_response(error)
 
 
 def _answer_failure(error: Exception) -> Response:
-    """The last web boundary: what nobody foresaw is logged under its request id, and not shown."""
+    """Log an unforeseen exception under its request id, and answer without its details."""
     log.exception("request %s failed: %s %s", request.environ.get("hearth.request_id"), request.method, request.path)
     return _answer_error(InternalServerError())

@@ -1,4 +1,4 @@
-"""Which language a path speaks, and what an error is in it: its status, its type and its body.
+"""The dialect of a path, and the form of an error in it: its status, its type and its body.
 
 Pages speak text, /api and /v1 JSON, and Anthropic's routes its own JSON.
 
@@ -60,7 +60,7 @@ ANTHROPIC_TYPES: Mapping[Kind, str] = {
 
 
 def dialect_of(path: str) -> Dialect:
-    """The language in which a path is answered, whether or not there is a route at it."""
+    """Return the dialect of a path's responses, whether or not it has a route."""
     path = "/" + path.lstrip("/")
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return "anthropic"
@@ -70,12 +70,12 @@ def dialect_of(path: str) -> Dialect:
 
 
 def wants_json(path: str) -> bool:
-    """Whether programs ask there, and not people."""
+    """True if the path is for programs, not for people."""
     return dialect_of(path) != "page"
 
 
 def speaks_anthropic(path: str) -> bool:
-    """Whether Anthropic's clients ask there."""
+    """True if the path is for Anthropic's clients."""
     return dialect_of(path) == "anthropic"
 
 
@@ -114,7 +114,7 @@ class Refusal:
 
 
 def error_body(error: HearthError | Refusal, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
-    """What programs read of `error`, as a reply or inside a stream. Forms name every field at fault.
+    """Return the JSON of `error` for programs, as a reply or inside a stream. InvalidFields names every wrong field.
 
     Only Anthropic's clients read the request's id in it; they skip `param` and `code`, which they do not know.
     """
@@ -136,7 +136,7 @@ def _message(error: HearthError | Refusal, dialect: Dialect) -> str:
         case Refusal():
             return error.message
         case ContextLengthExceeded() if dialect == "anthropic":
-            # Agents look for these words: then they shorten the conversation and try again.
+            # Agents look for these words, and then shorten the conversation and try again.
             return f"prompt is too long: {error.prompt_tokens} tokens > {error.context_length} maximum"
         case _:
             return str(error)

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Each class names its kind, and whoever shows or keeps errors has a table of kinds.
+"""All errors, as one tree. Each class names its kind; the modules that show or store errors have tables of kinds.
 
 No HTTP in here: statuses and types stand in `dialects`, advice in `pages`, what the audit says in `audit`.
 
@@ -54,7 +54,7 @@ Place = tuple[str | int, ...]
 
 
 class HearthError(Exception):
-    """Anything Hearth says to its user in place of an answer. `str(error)` is fit to be shown.
+    """An error that a user gets instead of an answer. `str(error)` is a text for that user.
 
     A class directly below this one names its `kind`; those below it are of the same. `code` is for programs, `param`
     is the dotted path of the field at fault. `retry_after_seconds` is when the same request may succeed; `fails_again`
@@ -83,7 +83,7 @@ class HearthError(Exception):
 class InvalidRequest(HearthError):
     """The request cannot be served as written; `param` is the dotted path of the field at fault in the client's words.
 
-    Whoever does not know those gives the `place` in Hearth's own, and the body that was parsed translates it.
+    Code that does not know the client's body gives the `place` in Hearth's words, which the body translates.
     """
 
     kind = "invalid"
@@ -128,14 +128,14 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class NotAuthenticated(HearthError):
-    """A key is needed and none was sent, or the one that was sent is none of ours."""
+    """The request needs a key, and has none or an unknown one."""
 
     kind = "unauthenticated"
     code = "invalid_api_key"
 
 
 class SignInRequired(NotAuthenticated):
-    """Sign-in on this computer is on, and the request carries no sign of it."""
+    """Sign-in on this computer is on, and the request has neither a session nor a key."""
 
     code = "sign_in_required"
 
@@ -144,7 +144,7 @@ class SignInRequired(NotAuthenticated):
 
 
 class TooManyAttempts(HearthError):
-    """Too many wrong keys came from one address; no more are looked at for a while."""
+    """Too many wrong keys came from one address; Hearth checks no more of them for a while."""
 
     kind = "busy"
     code = "too_many_attempts"
@@ -155,7 +155,7 @@ class TooManyAttempts(HearthError):
 
 
 class Forbidden(HearthError):
-    """We know who asks, and the key does not allow it: its scope or its models."""
+    """The key is known, but its scope or its models do not allow this."""
 
     kind = "forbidden"
 
@@ -216,7 +216,7 @@ class RequestNotFound(HearthError):
 
 
 class ResponseNotFound(HearthError):
-    """Never kept, no longer kept, or another key's."""
+    """The response was never stored, is deleted, or belongs to another key."""
 
     kind = "unknown"
     code = "response_not_found"
@@ -226,7 +226,7 @@ class ResponseNotFound(HearthError):
 
 
 class Conflict(HearthError):
-    """What is asked does not go with what is there already; `param` is the field at fault."""
+    """The request conflicts with something that exists already; `param` is the field at fault."""
 
     kind = "conflict"
     param: str
@@ -238,7 +238,7 @@ class Conflict(HearthError):
 
 
 class QueueFull(HearthError):
-    """As many requests wait as the settings allow."""
+    """The queue is full: as many requests wait as the settings allow."""
 
     kind = "busy"
     code = "queue_full"
@@ -255,14 +255,14 @@ class ModelLoadFailed(HearthError):
 
 
 class EngineFailed(HearthError):
-    """The engine broke under this request; it goes on, and the request may be tried again."""
+    """The engine failed at this request. It still runs, and the client may try again."""
 
     kind = "broken"
     code = "internal_error"
 
 
 class Cancelled(HearthError):
-    """Somebody ended a request whose answer is whole or none."""
+    """Somebody ended a request that has no partial answer."""
 
     kind = "cancelled"
     code = "cancelled"
@@ -276,7 +276,7 @@ class TimedOut(HearthError):
 
 
 class Unavailable(HearthError):
-    """Not now; the same request may succeed after `retry_after_seconds`."""
+    """Hearth cannot do this now; the same request may succeed after `retry_after_seconds`."""
 
     kind = "unavailable"
     code = "shutting_down"
@@ -295,7 +295,7 @@ class OutOfMemory(Unavailable):
 
 
 class ModelReplaced(Unavailable):
-    """The model's files became others while a request waited whose prompt was written for the former ones."""
+    """The model's files changed while a request waited whose prompt was written for the old ones."""
 
     code = "model_replaced"
 

@@ -1,6 +1,6 @@
-"""The gate before every route, page, file and WebSocket: lets in whom `access` admits. Flask's side of it.
+"""The gate before every route, page, file and WebSocket: lets in the visitors that `access` admits.
 
-It stands behind the beginning of a request's record, so that the audit has those turned away, too.
+It runs after a request's record has begun, so that the audit has refused requests, too.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ def let_in() -> None:
 
 
 def admitted() -> Visitor:
-    """Who asks. Raises what `Access.admit` raises; a socket that stays open is asked about again and again."""
-    # What a proxy on this machine brings comes from anywhere.
+    """Return the visitor. Raises what `Access.admit` raises. An open WebSocket calls this again and again."""
+    # A request through a proxy on this machine may come from anywhere.
     host = Host.of(request.host)
     at_home = host is not None and host.is_home and not any(name in request.headers for name in PROXIED)
     return access().admit(credential(), request.path, request.remote_addr or "", at_home)
 
 
 def server() -> Server:
-    """The long-lived objects that this application shows."""
+    """Return the long-lived objects behind this application."""
     return cast(Server, current_app.extensions["server"])
 
 
 def who() -> str:
-    """Whom the audit names for an act of administration: a key, or by which door somebody without one came."""
+    """Return the name for the audit of an act of administration: the key's, or API or PAGE without a key."""
     return visitor().name or (API if wants_json(request.path) else PAGE)
 
 
 def visitor() -> Visitor:
-    """Who was let in; nobody in particular where a page says no."""
+    """Return the admitted visitor, or NOBODY while an error page is made for a refused one."""
     return cast(Visitor, g.get("visitor", NOBODY))
 
 
 def is_inside() -> bool:
-    """Whether who was let in may see the pages; as it was when the request came, whatever it changes."""
+    """True if the visitor may see the pages, as decided when the request came."""
     return bool(g.get("inside", False))
 
 
 def signed_in() -> bool:
-    """Whether this browser has a session; also asked where everybody is let in."""
+    """True if this browser has a session, also where nobody needs one."""
     return access().is_signed_in(credential())
 
 

@@ -1,4 +1,4 @@
-"""The long-lived objects: built once, started, and closed in reverse. Also wires settings to what obeys them."""
+"""The long-lived objects: built once, started, and closed in reverse. Also connects settings to their effects."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OBEYING_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line and the environment say before any setting is read."""
+    """The options of the command line and the environment, which come before any setting."""
 
     models_dirs: tuple[Path, ...] = ()
     overrides: Mapping[str, object] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Server:
 
     def __init__(self, options: Options, data: paths.DataDir):
         self.draining = False
-        self.restart: Callable[[], None] | None = None  # set by whoever can
+        self.restart: Callable[[], None] | None = None  # set by the program if it can
         self.quit: Callable[[], None] | None = None  # likewise
         self.id = secrets.token_hex(8)
         self.data = data
@@ -129,7 +129,7 @@ class Server:
         self.store.close()
 
     def admitted(self) -> Admitted:
-        """By which names and from which pages requests may come."""
+        """Return the host names and the origins that requests may have."""
         here = self.settings.current
         names = own_names() if self.access.exposed else ()
         hosts = (*LOOPBACK_NAMES, host_name(self._began_with.host), *names, *here.allowed_hosts)
@@ -156,7 +156,7 @@ class Server:
 
 
 class LimitsInForce:
-    """Makes the engine obey the newest limits, however many threads change what `newest` is made of."""
+    """Sends the engine the newest limits, also when several threads change them at once."""
 
     def __init__(self, engine: Engine, newest: Callable[[], Limits]):
         self._engine = engine
@@ -164,7 +164,7 @@ class LimitsInForce:
         self._posting = threading.Lock()
 
     def renew(self) -> list[str]:
-        """Post them, and say what happened, in words. Who makes its limits first also posts them first."""
+        """Send the newest limits, and return what happened, in words. A lock keeps their order."""
         with self._posting:
             obeying = self._engine.configure(self._newest())
         if not self._engine.running:
@@ -176,7 +176,7 @@ class LimitsInForce:
 
 
 def limits(settings: Settings, profiles: Profiles) -> Limits:
-    """What the engine obeys, in its units: settings, and what profiles say of their models."""
+    """Return the engine's limits in its units, from the settings and the profiles."""
     return Limits(
         batch_size=settings.batch_size,
         max_waiting=settings.max_waiting,

@@ -1,7 +1,7 @@
-"""/v1 for any client of OpenAI's or Anthropic's API, /api for whoever manages Hearth from a program.
+"""The HTTP API: /v1 for clients of OpenAI's or Anthropic's API, /api for programs that manage Hearth.
 
-JSON only, but for the page that describes it. May know the server and what lies below it; never a model's arrays or
-a table.
+Answers are for programs, and one page describes the API to people. This package may import the server and the floors
+below; it never touches a model's arrays or a database table.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["blueprints", "is_json_path", "register", "to_response"]
 
 
 def register(app: Flask) -> None:
-    """The routes, and their headers also on what no route answered (404, 405, 413).
+    """Registers the routes, and adds their headers also to errors that no route answered (404, 405, 413).
 
     Everything else that fails reaches the application's own handlers: for `is_json_path` they answer
     with `to_response(error)`.

@@ -1,4 +1,4 @@
-"""From requests to an HTTP answer: the one way of every route that generates, whatever its dialect."""
+"""Turns requests into an HTTP answer; every route that generates goes through here, whatever its dialect."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from webapp.stream import Stream
 
 
 def ask(requests: Sequence[GenerationRequest], make_wire: Callable[[], Wire], streams: bool | None) -> Response:
-    """Generate for the visitor, who owns the requests from here on, and write what comes with the wire.
+    """Generate for the visitor, who becomes the requests' owner, and answer with what the wire makes of the events.
 
-    The first event is awaited before wire and response are made, so early failures keep their status. Several requests
-    are several answers to one client, told apart as `Choice`s.
+    Waits for the first event before it makes the wire and the response, so early failures keep their status. Several
+    requests are several answers to one client; their events come as `Choice`s.
     """
     record().trace.asks(*requests)
     owned = [replace(request, owner=visitor().name) for request in requests]
@@ -34,9 +34,9 @@ def ask(requests: Sequence[GenerationRequest], make_wire: Callable[[], Wire], st
 
 
 def follow(stream: Stream) -> Iterator[Event]:
-    """Its events, which the record of the request follows.
+    """Return the stream's events and let the request's record see them as they pass.
 
-    Whoever leaves closes the stream: the select loop sees it go, or the response is closed unread.
+    A client that leaves closes the stream: the select loop notices, or the response is closed unread.
     """
     on_disconnect(stream.close)
     return record().follow(stream)

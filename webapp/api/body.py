@@ -1,4 +1,4 @@
-"""A request's body: a JSON object, checked against a schema; what is wrong with it is raised under its dotted path."""
+"""Reads a request's body: a JSON object, checked against a schema. Errors name the dotted path of the wrong field."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webapp.api.unsupported import Refused, refuse_unsupported
 from webapp.errors import InvalidRequest, UnsupportedParameter
 
 MAX_DEPTH = 64
-# pydantic repeats what it was given.
+# pydantic's messages may repeat the client's value.
 LONGEST_REASON = 500
 
 B = TypeVar("B", bound=StrictBody)
 
 
 def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
-    """The body, checked and typed; the record of the request learns the model's name first."""
+    """Return the body, checked and typed. Before the check, note the model's name in the request's record."""
     raw = read_object()
     record().names(raw.get("model"))
     refuse_unsupported(raw, refused)
@@ -33,14 +33,14 @@ def read(schema: type[B], refused: tuple[Refused, ...]) -> B:
 
 
 def read_object() -> dict[str, Any]:
-    """Only application/json: a form or plain text could come from any page without asking."""
+    """Return the body as an object. Only application/json is read: any web page can send a form or plain text."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send the body as application/json.")
     return parse_object(request.get_data(cache=False))
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """A JSON object, or `InvalidRequest`. Refuses NaN, Infinity, broken Unicode and deep nesting."""
+    """Parse a JSON object, or raise InvalidRequest. Refuses NaN, Infinity, broken Unicode and deep nesting."""
     try:
         parsed = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -61,7 +61,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def validate(body: Mapping[str, object], schema: type[B]) -> B:
-    """`body` as `schema`; the first thing wrong with it is raised under its dotted path."""
+    """Return `body` as `schema`; raise the first error with the dotted path of its field."""
     try:
         return schema.model_validate({name: value for name, value in body.items() if value is not None})
     except ValidationError as failure:
@@ -82,7 +82,7 @@ def _as_invalid_request(detail: ErrorDetails) -> InvalidRequest:
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    """("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
+    """Write ("messages", 1, "content", "<list>", 0, "type") as messages[1].content[0].type."""
     return dotted(tuple(step if isinstance(step, int) else step[:64] for step in location if _is_written(step)))
 
 

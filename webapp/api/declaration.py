@@ -1,4 +1,4 @@
-"""What a route takes and gives, declared at its view: bodies are read by it, and openapi.py tells of it.
+"""What a route takes and gives, declared at its view. Bodies are read by it, and openapi.py describes it.
 
 @routes.post("/chat/completions")
 @takes(ChatBody, example=HELLO, refused=REFUSED, generates=True)
@@ -26,7 +26,7 @@ P = ParamSpec("P")
 V = TypeVar("V", bound=Callable[..., Response])
 
 JSON_TYPE = "application/json"
-# What the examples of bodies speak to.
+# The model in the examples of bodies.
 EMBER = "ember"
 HELLO: Json = {"model": EMBER, "messages": [{"role": "user", "content": "Hello!"}]}
 _ATTRIBUTE = "declaration"
@@ -34,7 +34,7 @@ _ATTRIBUTE = "declaration"
 
 @dataclass(frozen=True, slots=True)
 class ObjectBody:
-    """A body that is checked by whoever administers its noun: the name of its schema, and what makes that."""
+    """A body that a desk checks, not pydantic. `name` is the name of its schema, and `schema` makes that."""
 
     name: str
     schema: Callable[[], Json]
@@ -42,7 +42,7 @@ class ObjectBody:
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
-    """`query`: the schema of each parameter behind the path's `?`. `gives`: the content types of its answers."""
+    """What a view declares. `query`: the schema of each query parameter. `gives`: the content types of its answers."""
 
     body: type[StrictBody] | ObjectBody | None = None
     example: Json | None = None
@@ -51,7 +51,7 @@ class Declaration:
 
     @property
     def streams(self) -> bool:
-        """Whether one may ask for server-sent events."""
+        """Whether a client may ask for server-sent events."""
         return isinstance(self.body, type) and "stream" in self.body.model_fields
 
 
@@ -66,9 +66,9 @@ def takes(
     harmless: frozenset[str] = HARMLESS,
     generates: bool = False,
 ) -> Callable[[Callable[Concatenate[B, P], Response]], Callable[P, Response]]:
-    """The view is called with the body as `schema`, and fields that nobody knows are named to its client.
+    """Call the view with the body as `schema`, and name unknown fields to the client.
 
-    `refused`: parameters that are refused by name. `harmless`: those that have no effect and need no mention. A route
+    `refused`: parameters that raise an error. `harmless`: those that have no effect and that no header names. A route
     that `generates` has a line in the log for each request, also for one whose body is refused.
     """
 
@@ -87,7 +87,7 @@ def takes(
 def takes_object(
     name: str, schema: Callable[[], Json], example: Json | None = None
 ) -> Callable[[Callable[Concatenate[Json, P], Response]], Callable[P, Response]]:
-    """The view is called with the body as the JSON object it is; whoever administers its noun checks it."""
+    """Call the view with the body as a JSON object, unchecked; the desk that the view calls checks it."""
 
     def declare(view: Callable[Concatenate[Json, P], Response]) -> Callable[P, Response]:
         @wraps(view)
@@ -100,12 +100,12 @@ def takes_object(
 
 
 def takes_query(**parameters: Json) -> Callable[[V], V]:
-    """What may stand behind the path's `?`, by name; the view reads and checks it."""
+    """Declare the query parameters by name; the view reads and checks them itself."""
     return lambda view: _declared(view, query=parameters)
 
 
 def gives(*content_types: str) -> Callable[[V], V]:
-    """What the view answers with in place of JSON."""
+    """Declare the content types that the view answers with instead of JSON."""
     return lambda view: _declared(view, gives=content_types)
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/openapi.json, and GET /v1/docs, which shows the same to people: the one page of this room."""
+"""GET /v1/openapi.json, and GET /v1/docs, which shows the same to people as the API's only HTML page."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Entry:
 
 @routes.get("/openapi.json")
 def show_openapi() -> Response:
-    """This description."""
+    """This description of the API."""
     return json_response(_document())
 
 
 @routes.get("/docs")
 @gives("text/html")
 def show_docs() -> Response:
-    """The same as a page."""
+    """This description of the API as a page."""
     known = _document()
     rooms: dict[str, list[Entry]] = {title: [] for title in ROOMS.values()}
     for path, operations in known["paths"].items():
@@ -87,7 +87,7 @@ def resolved(schema: Json, known: Json) -> Json:
 
 
 def values_of(schema: Json) -> str:
-    """What a field takes, in a few words. That null unsets it goes without saying."""
+    """Return what a field takes, in a few words. Leaves out that null unsets it."""
     if "$ref" in schema:
         return "object"
     choices = [one for one in schema.get("anyOf") or schema.get("oneOf", ()) if one.get("type") != "null"]
@@ -119,7 +119,7 @@ def _bound(schema: Json, name: str, strictly: str) -> str | None:
 
 
 def curl(method: str, path: str, example: Any) -> str:
-    """A command to paste, at the address that the page was asked for."""
+    """Return a command to paste, with the host that the page's own address has."""
     told = json.dumps(example, ensure_ascii=False)
     verb = "" if method == "post" else f" -X {method.upper()}"
     return (

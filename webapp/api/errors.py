@@ -22,12 +22,12 @@ _HTTP_CODES = (
     (413, "request_too_large"),
     (415, "unsupported_media_type"),
 )
-# Clients would try these again by themselves, which helps only where the error says when.
+# Clients retry these by themselves, which helps only if the error names a time for it.
 _NOT_AGAIN: frozenset[Kind] = frozenset({"conflict", "late", "unavailable"})
 
 
 def to_response(error: Exception) -> Response:
-    """Any exception as JSON. What is not ours says nothing but the request's id."""
+    """Return any exception as JSON. The body for an unforeseen one holds no details but the request's id."""
     match error:
         case HearthError():
             return _json(error, STATUSES[error.kind], headers_of(error))
@@ -38,7 +38,7 @@ def to_response(error: Exception) -> Response:
 
 
 def headers_of(error: HearthError) -> dict[str, str]:
-    """What tells a client how to sign in, when to try again, or that it need not."""
+    """Return the headers that tell a client how to sign in, when to try again, or not to try again."""
     if error.kind == "unauthenticated":
         return {"WWW-Authenticate": "Bearer"}
     if error.retry_after_seconds is not None:

@@ -1,6 +1,6 @@
-"""The OpenAPI description of /v1 and /api, made from the routes there are and what is declared at their views.
+"""The OpenAPI description of /v1 and /api, made from the application's routes and the declarations at their views.
 
-Summaries are the first lines of the views' docstrings. Knows nothing of the server that answers.
+Summaries are the first lines of the views' docstrings. This module knows nothing of the running server.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Route:
 
 
 def routes_of(app: Flask) -> tuple[Route, ...]:
-    """Everything that answers JSON, in the order it was registered."""
+    """Return every route that answers JSON, in the order of registration."""
     return tuple(
         Route(
             path=re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule),
@@ -88,7 +88,7 @@ def routes_of(app: Flask) -> tuple[Route, ...]:
 
 @lru_cache(maxsize=1)
 def document(version: str, routes: tuple[Route, ...]) -> Json:
-    """The whole description. Made once: neither routes nor schemas change while the program runs."""
+    """Return the whole description. It is made once: neither routes nor schemas change while the program runs."""
     schemas = {**_checked_bodies(routes), **_object_bodies(routes), **ERRORS}
     paths: dict[str, Json] = {}
     for route in routes:
@@ -107,7 +107,7 @@ def document(version: str, routes: tuple[Route, ...]) -> Json:
 
 
 def _checked_bodies(routes: Iterable[Route]) -> dict[str, Json]:
-    """The models that bodies are validated with, and those they are made of."""
+    """Return the schemas of the pydantic models that check bodies, and of the models inside them."""
     bodies = {body.__name__: body for route in routes if isinstance(body := route.declaration.body, type)}
     _, found = models_json_schema([(body, "validation") for body in bodies.values()], ref_template=REFERENCE)
     plain = {name: _plain(schema) for name, schema in found.get("$defs", {}).items()}
@@ -157,28 +157,28 @@ def _query_parameters(route: Route) -> Iterable[Json]:
 
 
 def key_schema() -> Json:
-    """A key to be made."""
+    """Return the schema of a new key."""
     return _made_of(key_fields(time.time), "name")
 
 
 def profile_schema(*required: str) -> Json:
-    """A profile, with those of its fields that a body must have."""
+    """Return the schema of a profile; `required` are the fields that a body must have."""
     return _made_of(TABLE, *required)
 
 
 def settings_schema(section: str | None = None) -> Json:
-    """Every setting, or those of one section; null goes back to the default."""
+    """Return the schema of every setting, or of one section's; null goes back to the default."""
     return _changing({name: field for name, field in table().items() if section in (None, field.section)})
 
 
 def _made_of(fields: Mapping[str, Field], *required: str) -> Json:
-    """A body that makes something new; what is left out has its default."""
+    """Return the schema of a body that creates something; fields it leaves out get their defaults."""
     schemas = {name: field.schema() | _default(field) for name, field in fields.items()}
     return _or_null({**_closed(schemas), "required": list(required)})
 
 
 def _changing(fields: Mapping[str, Field]) -> Json:
-    """A body that changes what it names; null goes back to the default."""
+    """Return the schema of a body that changes the fields it has; null goes back to the default."""
     return _or_null({**_closed({name: field.schema() for name, field in fields.items()}), "required": []})
 
 
@@ -191,7 +191,7 @@ def _default(field: Field) -> Json:
 
 
 def _plain(schema: Any) -> Any:
-    """Without the titles that pydantic makes of the names, and without the default that says unset."""
+    """Return the schema without the titles that pydantic makes of names, and without defaults of None."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
@@ -203,7 +203,7 @@ def _plain(schema: Any) -> Any:
 
 
 def _or_null(body: Json) -> Json:
-    """Null unsets every field that is not required."""
+    """Return the body's schema with null allowed for every field that is not required."""
     properties = {
         name: values if name in body["required"] else _with_null(values) for name, values in body["properties"].items()
     }

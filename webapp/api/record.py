@@ -1,6 +1,7 @@
 """One request's record under /v1: a row in the audit for each, and a line in the log for those that generate.
 
-Both are made at its end, whatever became of it. The line never has content; the row has what the settings allow.
+Both are written when the request ends, also after a failure. The line never has content; the row has what the
+settings allow.
 """
 
 from __future__ import annotations
@@ -28,30 +29,32 @@ _LINE = "%s model=%.100r status=%d finish=%s prompt=%s cached=%s completion=%s t
 
 
 def begin() -> None:
-    """Before every request: those under /v1 get a record."""
+    """Start a record for a request under /v1; Flask calls this before every request."""
     if is_recorded(request.path):
         g.record = RequestRecord()
 
 
 def end(failure: BaseException | None) -> None:
-    """After every request: end a record to which no response came."""
+    """End a record that got no response; Flask calls this after every request."""
     if "record" in g:
         record().end(failure)
 
 
 def record() -> RequestRecord:
-    """The record of the request at hand."""
+    """Return the record of the current request."""
     return cast(RequestRecord, g.record)
 
 
 def who() -> str:
-    """Whom the audit names: a key, whoever sits before this machine, or somebody who was not let in."""
+    """Return the name for the audit: the key's, LOCAL without a key, or UNKNOWN if the gate let nobody in."""
     return (visitor().name or LOCAL) if was_let_in() else UNKNOWN
 
 
 class RequestRecord:
-    """Made when a request arrives; its trace is written just before the client can know of the end, so that whoever
-    asks for the audit next finds it there, or when the response of a client that has left is closed.
+    """One request's record, made when the request arrives.
+
+    Its trace is written just before the client sees the end, so that the client finds the row if it reads the audit
+    next. If the client has left, it is written when the response is closed.
     """
 
     def __init__(self) -> None:
@@ -66,7 +69,7 @@ class RequestRecord:
         after_this_request(self._end_with)
 
     def names(self, model: object) -> None:
-        """Note the model that a body asks for, before anybody knows whether the rest of it makes sense.
+        """Note the model that a body names, before the rest of the body is checked.
 
         Raises Forbidden when the key may not use it.
         """
@@ -75,7 +78,7 @@ class RequestRecord:
             visitor().check_model(model)
 
     def follow(self, stream: Stream) -> Iterator[Event]:
-        """The stream's events as they are; an error that ends it names what is at fault in the client's words."""
+        """Yield the stream's events unchanged; an error that ends it gets the dotted path in the client's body."""
         try:
             yield from self.trace.follow(stream)
         except HearthError as error:
@@ -83,13 +86,13 @@ class RequestRecord:
             raise
 
     def end(self, failure: BaseException | None) -> None:
-        """End with an exception that no handler made a response of."""
+        """End with an exception that no handler turned into a response."""
         if not self._responding:
             self.trace.who = who()
             self.trace.end(failure)
 
     def translate(self, error: HearthError) -> None:
-        """Name what is at fault as the client's own body has it."""
+        """Set the error's `param` to the dotted path in the client's own body."""
         if isinstance(error, InvalidRequest) and error.place is not None and self.path_of is not None:
             error.param = self.path_of(error.place)
 
@@ -136,7 +139,7 @@ class RequestRecord:
         )
 
     def _status_of(self, row: AuditRow) -> int:
-        """The status there was, or would have been: a stream has its 200 long before it fails."""
+        """Return the status for the log. A stream that fails after its 200 gets its error's status."""
         finish, error = self.trace.finish, self.trace.error
         if self.trace.left and (finish is None or finish.reason == "cancelled"):
             return STATUSES["cancelled"]

@@ -1,4 +1,4 @@
-"""What goes back over HTTP: JSON, a stream of server-sent events, and the header that names what was ignored."""
+"""Makes HTTP responses: JSON, a stream of server-sent events, and the header that names ignored fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def event_stream(body: Iterator[bytes], stream: Stream) -> Response:
 def tell_ignored(
     response: Response, body: StrictBody, refused: tuple[Refused, ...], harmless: frozenset[str]
 ) -> Response:
-    """Name the fields that nobody knows, to the client and in the audit."""
+    """Name unknown fields in a header to the client and in the audit."""
     if ignored := ignored_names(body, refused, harmless):
         record().trace.notes["ignored"] = ignored
         response.headers["x-hearth-ignored"] = ignored

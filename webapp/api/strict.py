@@ -1,4 +1,4 @@
-"""What every wire schema is made of: the strict base model, the fields that all dialects have, and refusals by name.
+"""The common parts of the wire schemas: the strict base model, field types of all dialects, and refusals by name.
 
 Knows no Flask and no engine.
 """
@@ -24,25 +24,25 @@ TokenLimit = Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
 
 
 class StrictBody(BaseModel):
-    """Strict: a bool is no number, a number is no string; NaN and Infinity are nothing at all."""
+    """The strict base of all bodies: a bool is no number, a number is no string, NaN and Infinity are errors."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
-    # Accepted without effect, and named to the client as a whole.
+    # True for an object that has no effect: x-hearth-ignored names it as a whole, not its fields.
     left_out: ClassVar[bool] = False
 
     def path_of(self, place: Place) -> str:
-        """Where the client wrote what stands at a place of the request that was made of this body."""
+        """Return the dotted path in this body of a place in the request that was made from it."""
         return dotted(place)
 
 
 def dotted(steps: Place) -> str:
-    """("messages", 1, "content") as messages[1].content."""
+    """Write ("messages", 1, "content") as messages[1].content."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 def unsupported(message: str, **values: object) -> PydanticCustomError:
-    """Refuses by name what Hearth knows and does not do."""
+    """Return the error for a feature that Hearth knows but does not have."""
     return PydanticCustomError(UNSUPPORTED, message, values)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from webapp.api.strict import StrictBody
 from webapp.errors import UnsupportedParameter
 
-# Of OpenAI's, accepted without effect: they name, store or bill a request, and change nothing in its answer.
+# Parameters accepted without effect: they name, store or bill a request, and do not change its answer.
 HARMLESS = frozenset(
     {
         "user",
@@ -32,13 +32,13 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A parameter refused unless its value is one of `off`, which ask for what happens anyway."""
+    """A parameter that Hearth refuses, unless its value is one of `off`, which change nothing."""
 
     name: str
     off: tuple[object, ...] = ()
 
     def is_off(self, value: object) -> bool:
-        """`True` is not `1` here: a bool is never a number."""
+        """True if `value` is one of `off`. `True` does not equal `1` here: a bool is never a number."""
         return any(type(value) is type(off) and value == off for off in self.off)
 
 
@@ -52,7 +52,7 @@ def refuse_unsupported(body: Mapping[str, object], refused: tuple[Refused, ...])
 
 
 def ignored_names(body: StrictBody, refused: tuple[Refused, ...], harmless: frozenset[str] = HARMLESS) -> str:
-    """The unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
+    """Return the unknown fields of `body`, nested ones as dotted paths, as one safe header value."""
     known = harmless | {parameter.name for parameter in refused}
     names: list[str] = []
     for path in _extra_paths(body, known):

@@ -1,4 +1,4 @@
-"""What every dialect's wire is: events of a request go in, bytes of a stream or one JSON body come out.
+"""The protocol of every dialect's wire: it turns a request's events into the bytes of a stream or one JSON body.
 
 Knows no Flask and no engine.
 """
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from webapp.generation import Event, Prefill
 
-# json.dumps would make such an encoder for every message.
+# With these options json.dumps would make a new encoder for every message.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -19,18 +19,18 @@ class Wire(Protocol):
     """Writes the events of one request as its client expects them. It is used once, in one of the two ways."""
 
     def stream(self, events: Iterator[Event]) -> Iterator[bytes]:
-        """The whole body of a streamed reply. A HearthError is its last message, which nothing follows."""
+        """Yield the whole body of a streamed reply. A HearthError becomes the last message."""
 
     def plain(self, events: Iterator[Event]) -> dict[str, Any]:
-        """The whole answer, folded from the same events. Raises the HearthError that ended it."""
+        """Return the whole answer, put together from the same events. Raises the HearthError that ended it."""
 
 
 def server_sent(body: Mapping[str, Any], event: str | None = None) -> bytes:
-    """One message of a stream, with a name where the dialect names its events."""
+    """Return one server-sent event as bytes, with an event name if the dialect uses them."""
     name = "" if event is None else f"event: {event}\n"
     return f"{name}data: {_to_json(body)}\n\n".encode()
 
 
 def sign_of_life(event: Prefill) -> bytes:
-    """A comment: it keeps the connection alive, and clients skip it."""
+    """Return a comment, which keeps the connection alive and which clients skip."""
     return f": prefill {event.done_tokens}/{event.total_tokens}\n\n".encode()

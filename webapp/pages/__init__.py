@@ -1,4 +1,4 @@
-"""HTML only: routes that return pages and partials. Knows the server's floor and below, never the API."""
+"""The routes that return HTML pages and partials. They may import the server and the floors below, never the API."""
 
 import time
 
@@ -38,7 +38,7 @@ RAIL = ("chat", "models", "activity", "audit", "connect", "settings")
 
 
 def register(app: Flask) -> None:
-    """Everything the pages need from the application."""
+    """Register everything that the pages need: routes, template filters and globals, and `/live`."""
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     for name, filter_ in words.FILTERS.items():

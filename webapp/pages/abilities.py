@@ -1,4 +1,4 @@
-"""What a model or a profile is good for, in words and as controls of the composer."""
+"""Describes a model or a profile for the chat page: examples, and what the composer's controls need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """A model as the chat page introduces it; `profile_of` is the model of a profile, `thinks` its own default."""
+    """A model as the chat page introduces it; `profile_of` is a profile's model, `thinks` if it thinks by default."""
 
     id: str
     bundled: bool

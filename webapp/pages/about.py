@@ -1,4 +1,4 @@
-"""What this Hearth is: version, build, device, folders, whose work is inside; and the selftest at a button's press."""
+"""The about page: version, build, device, folders and licences, with buttons for the selftest and for quitting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show() -> str:
 
 @blueprint.post("/about/selftest")
 def selftest() -> Response:
-    """In a process of its own: what it may find, it must not do to this one."""
+    """Run the selftest in a process of its own, so that a crash in it does not end this one."""
     command = [*paths.this_program(), "selftest", "--json", "--data-dir", str(server().data.root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SELFTEST_SECONDS, cwd="/", check=False)
@@ -44,7 +44,7 @@ def selftest() -> Response:
 
 @blueprint.post("/about/quit")
 def leave() -> str:
-    """Answers first: the stop lets this very response finish."""
+    """Stop Hearth. The client still gets this response, because the stop waits for running ones."""
     stop = server().quit
     if stop is None:
         raise Unavailable("This Hearth cannot stop itself. End it where it was started.")
@@ -75,7 +75,7 @@ def facts() -> list[tuple[str, str]]:
 
 
 def build() -> str:
-    """From which state of the code the program was made; nothing was made when it runs from the code itself."""
+    """Return what the program was built from, or that it runs from its source, and Python's version."""
     python = f"Python {platform.python_version()}"
     if not paths.PACKAGED:
         return f"runs from its source, {python}"

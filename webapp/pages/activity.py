@@ -1,4 +1,4 @@
-"""What Hearth does right now: memory, requests, loaded models and speed, and the buttons that act on them."""
+"""The activity page: memory, requests, loaded models and speed, and the buttons that act on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.server import Server
 
 blueprint = room("activity")
 
-# A load that fails at once is told at once; a long one is watched on the page.
+# The button waits this long for a load, so that an early failure is its answer. The page shows the rest.
 LOAD_PATIENCE_SECONDS = 0.3
 PARTS = ("memory", "requests", "loaded", "speed")
 
@@ -51,7 +51,7 @@ def pin() -> Response:
 
 
 def values(server: Server) -> dict[str, object]:
-    """What the partials of this room show, on the page and over `/live` alike."""
+    """Return the values for this page's partials, on the page and over `/live` alike."""
     snapshot = server.engine.snapshot
     known = {model.id for model in snapshot.models if not model.failed}
     return {
@@ -64,7 +64,7 @@ def values(server: Server) -> dict[str, object]:
 
 
 def partials(server: Server) -> Iterator[tuple[str, str]]:
-    """Each part of the room with its address, drawn from one snapshot."""
+    """Yield each part's CSS selector and its HTML, all drawn from one snapshot."""
     shown = values(server)
     for part in PARTS:
         yield f"#{part}", render_template(f"partials/{part}.html", **shown)
@@ -87,7 +87,7 @@ def _beginning(done: Future[None], model_id: str) -> str:
 
 
 def _done(effect: str) -> Response:
-    """The room as it is now, and what happened in a notice; a plain form goes back to the page."""
+    """Return the current page's contents and a notice of the effect. A plain form is redirected to the page."""
     if not wants_partial():
         return make_response(redirect(url_for("activity.show"), 303))
     notice = render_template("partials/notice.html", message=effect, kind="status")

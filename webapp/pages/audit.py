@@ -1,4 +1,4 @@
-"""The audit: what was asked, by whom and how it ended, as a table to filter; a row opens in place."""
+"""The audit page: requests and acts of administration as a table with filters. A row opens in place."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def show() -> Response:
 
 @blueprint.get("/audit/<row_id>")
 def show_row(row_id: str) -> str:
-    """In its table a row open or, asked so, closed; by itself, a page."""
+    """Return a row for its table, open or closed (`?closed`). Without htmx return a page about the row."""
     row = server().audit.records.find(row_id)
     if row is None:
         abort(404)
@@ -62,7 +62,7 @@ def show_row(row_id: str) -> str:
 
 @blueprint.app_template_filter()
 def facts(row: AuditRow) -> Iterator[tuple[str, str]]:
-    """All that is known of a row but its content, in the order in which it happened."""
+    """Yield name and text of everything in a row but its content, in the order of events."""
     detail = detail_of(row)
     yield "Id", row.id
     yield "Began", f"{datetime.fromtimestamp(row.time):%Y-%m-%d %H:%M:%S}"
@@ -95,14 +95,14 @@ def measured(row: AuditRow) -> Iterator[tuple[str, str]]:
 
 @blueprint.app_template_filter()
 def subject(row: AuditRow) -> str | None:
-    """What it was about: the model asked, or the target of a change."""
+    """Return what a row is about: the model of a request, or the target of a change."""
     target = detail_of(row).get("target") if row.kind == "admin" else None
     return row.model or (as_text(target) if target else None)
 
 
 @blueprint.app_template_filter()
-def said(row: AuditRow) -> Iterator[tuple[str, str]]:
-    """Who said what, as far as it was kept."""
+def transcript(row: AuditRow) -> Iterator[tuple[str, str]]:
+    """Yield role and text of each message that the audit stored, the answer last."""
     detail = detail_of(row)
     asked = detail.get("request")
     match asked:
@@ -129,7 +129,7 @@ def as_text(value: object) -> str:
 
 
 def choices(log: AuditLog, asked: Mapping[str, str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Name, words for all, and values with words of each select; what is asked for is always among them."""
+    """Return each select's name, its label for all, and its values with labels, always with the current value."""
     offered = (
         ("model", "Every model", [*words.labels(log.records.recent("model")).items()]),
         ("status", "Every outcome", [(status, status.capitalize()) for status in STATUSES]),

@@ -1,4 +1,4 @@
-"""The chat page. A POST says yes or no; what changed reaches every open tab over `/live`."""
+"""The chat page. A POST only succeeds or fails; `/live` sends the changes to every open tab."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def show_sibling(chat_id: str, answer: int) -> Response:
 
 @blueprint.get("/chat/<chat_id>/answers/<int:answer>.md")
 def raw(chat_id: str, answer: int) -> Response:
-    """The answer as the model wrote it: what "copy" copies."""
+    """Return the answer as the model wrote it, for the "copy" button."""
     turn = next((turn for turn in _thread(chat_id).turns if turn.id == answer), None)
     if turn is None:
         abort(404)
@@ -115,13 +115,13 @@ def restore(chat_id: str) -> Response:
 
 @blueprint.get("/chat/conversations")
 def conversations() -> str:
-    """The list alone, while something is typed into its search."""
+    """Return the list alone, while somebody types into its search."""
     return conversation_list(request.args.get("q", ""), request.args.get("chat"))
 
 
 @blueprint.get("/chat/about")
 def introduction() -> str:
-    """The words for the model just chosen in the composer."""
+    """Return the introduction of the model just chosen in the composer."""
     return render_template("partials/model_chosen.html", about=about(_chosen()), think=None)
 
 
@@ -132,7 +132,7 @@ def conversation_list(query: str, current: str | None) -> str:
 
 
 def thread_values(thread: Conversation | None, chat_id: str) -> dict[str, object]:
-    """What the partials of one conversation need, on the page and over `/live` alike."""
+    """Return the values for the partials of one conversation, on the page and over `/live` alike."""
     return {
         "chat": thread.chat if thread else None,
         "chat_id": chat_id,
@@ -142,12 +142,12 @@ def thread_values(thread: Conversation | None, chat_id: str) -> dict[str, object
 
 
 def latest_turns(thread: Conversation, everything: bool) -> tuple[Turn, ...]:
-    """The end of a long conversation; its beginning comes on request."""
+    """Return the last turns of a conversation, or all of them."""
     return thread.turns if everything else thread.turns[-LATEST_TURNS:]
 
 
 def _page(thread: Conversation | None, draft: str = "", refusal: str = "", deleted: str | None = None) -> Response:
-    """The whole page, or only its conversation when htmx asks for that."""
+    """Return the whole page, or only its conversation when htmx asks for that."""
     chat_id = thread.chat.id if thread else secrets.token_urlsafe(9)
     chosen = _answering(thread.chat) if thread else _default()
     everything = "all" in request.args
@@ -172,7 +172,7 @@ def _page(thread: Conversation | None, draft: str = "", refusal: str = "", delet
 
 
 def _done(chat_id: str, moved: bool = False) -> Response:
-    """htmx needs no body, the news comes over `/live`; a plain form goes back to the conversation."""
+    """Answer htmx without a body, as `/live` sends the changes. A plain form is redirected to the conversation."""
     address = url_for("chat.show", chat_id=chat_id)
     if not wants_partial():
         return make_response(redirect(address, 303))
@@ -195,7 +195,7 @@ def _chosen(chat: Chat | None = None) -> Target:
 
 
 def _answering(chat: Chat) -> Target:
-    """Whom the conversation is held with, or the default when that is gone."""
+    """Return the target of the conversation, or the default model when that is gone."""
     try:
         return server().router.resolve(chat.model)
     except ModelNotFound:
@@ -207,7 +207,7 @@ def _default() -> Target:
 
 
 def _think(chat: Chat | None = None) -> bool | None:
-    """None when the form has no such switch: the template's own default holds."""
+    """Return the form's switch for thinking; without one the conversation's, or None for the default."""
     values = request.form.getlist("think")
     if not values:
         return chat.think if chat else None

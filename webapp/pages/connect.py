@@ -1,4 +1,4 @@
-"""Connect: the address, API keys, and for each tool the text that makes it use Hearth, to copy and to try at once."""
+"""The connect page: the address, API keys, and for each tool the text that connects it, to copy and to try."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def show() -> Response:
 
 @blueprint.post("/connect")
 def fill_in() -> Response:
-    """The texts with another model or key in them. A key comes in a body: addresses stay in histories."""
+    """Return the texts with another model or key. The key comes in a body, as browsers store addresses."""
     if wants_partial():
         return make_response(render_template("partials/tools.html", **_tools(request.form)))
     return _room(request.form)
@@ -76,13 +76,13 @@ def try_out(tool_name: str) -> Response:
 
 
 def offered() -> list[ClientTool]:
-    """The tools whose route there is."""
+    """Return the tools whose route Hearth has."""
     routes = {rule.rule for rule in current_app.url_map.iter_rules()}
     return [tool for tool in TOOLS if tool.route in routes]
 
 
 def _ask(tool: ClientTool, to: Connection) -> Trial:
-    """As the tool would; without a key in the texts, as whoever is before the page."""
+    """Send the tool's request with the key in the texts, or else with the browser's own cookie."""
     if to.key in (NO_KEY, YOUR_KEY):
         headers = {"Cookie": request.headers.get("Cookie", "")}
     else:

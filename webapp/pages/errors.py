@@ -1,4 +1,4 @@
-"""How an error is said on a page: its own words, and by its kind what a person may do next."""
+"""Shows an error on a page: its own message, and by its kind what a person may do next."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ HTTP_WORDS = {
 
 
 def to_response(error: HearthError | HTTPException) -> Response:
-    """An error in words: a notice in the page that is open, or a whole page saying the same."""
+    """Return an error as a notice for the open page, or as a whole page."""
     if isinstance(error, HTTPException):
-        return _said(error.code or 500, HTTP_WORDS.get(error.code or 500, error.description or ""), "")
-    return _said(STATUSES[error.kind], str(error), error.advice or ADVICE[error.kind])
+        return _page_of(error.code or 500, HTTP_WORDS.get(error.code or 500, error.description or ""), "")
+    return _page_of(STATUSES[error.kind], str(error), error.advice or ADVICE[error.kind])
 
 
-def _said(status: int, message: str, advice: str) -> Response:
+def _page_of(status: int, message: str, advice: str) -> Response:
     template = "partials/notice.html" if wants_partial() else "pages/error.html"
     return uncached(make_response(render_template(template, message=message, advice=advice), status))

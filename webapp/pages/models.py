@@ -1,4 +1,4 @@
-"""The installed models, as a list to look at."""
+"""The models page: a list of the installed models."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def show() -> str:
 
 
 def model_rows(server: Server) -> list[tuple[InstalledModel, About, ModelSnapshot | None]]:
-    """Every installed model with what the engine says of it, if it knows it."""
+    """Return every installed model with its description, and its snapshot if the engine has one."""
     states = {model.id: model for model in server.engine.snapshot.models}
     return [(model, about(Target(model)), states.get(model.id)) for model in server.catalog.models()]

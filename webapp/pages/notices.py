@@ -1,4 +1,4 @@
-"""What stands on every page until somebody dismisses it."""
+"""The route that dismisses a notice; notices stay on every page until then."""
 
 from __future__ import annotations
 

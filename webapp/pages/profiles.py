@@ -25,7 +25,7 @@ blueprint = room("profiles")
 
 @blueprint.get("/profiles/new")
 def new() -> Response:
-    """An empty form or a copy. htmx asks only when another model was chosen: for what that model brings."""
+    """Return an empty form or a copy. htmx calls this only when the model changes, for that model's defaults."""
     if wants_partial():
         return make_response(render_template("partials/profile_otherwise.html", otherwise=_otherwise(_model_asked())))
     copied = server().profiles.find(request.args.get("copy", ""))
@@ -51,7 +51,7 @@ def show(name: str) -> Response:
 
 @blueprint.post("/profiles/<path:name>")
 def save(name: str) -> Response:
-    """Its one address also deletes it: a name may have slashes, so that no word can follow it."""
+    """Save or delete a profile. Both share an address: names may have slashes, so none can end in /delete."""
     if "delete" in request.form:
         return _delete(name)
     profile = _existing(name)
@@ -63,7 +63,7 @@ def save(name: str) -> Response:
 
 
 def profile_rows(server: Server) -> list[tuple[Profile, list[str], bool]]:
-    """Every profile with what it changes, and whether its model is installed."""
+    """Return every profile with its differences, and whether its model is installed."""
     installed = {model.id for model in server.catalog.models()}
     return [
         (profile, list(differences(profile)), profile.model in installed)
@@ -72,7 +72,7 @@ def profile_rows(server: Server) -> list[tuple[Profile, list[str], bool]]:
 
 
 def differences(profile: Profile) -> Iterator[str]:
-    """What it decides itself, in words; its system prompt and its pin are shown in their own ways."""
+    """Yield the profile's own choices in words, except the system prompt and the pin, which the page shows apart."""
     for name, value in profile.choices.items():
         match name, value:
             case ("system_prompt" | "pinned", _):
@@ -89,7 +89,7 @@ def differences(profile: Profile) -> Iterator[str]:
 
 
 def what_happened(args: Mapping[str, str]) -> str | None:
-    """What the list says above itself after a form without htmx was sent; only what is true."""
+    """Return the message above the list after a form without htmx, if it is true."""
     saved, deleted = args.get("saved"), args.get("deleted")
     if saved is not None and server().profiles.find(saved):
         return f"Saved “{saved}”."
@@ -97,7 +97,7 @@ def what_happened(args: Mapping[str, str]) -> str | None:
 
 
 def written(profile: Profile) -> dict[str, str]:
-    """The profile as the controls of its form show it."""
+    """Return the profile's values as the controls of its form show them."""
     options = dict(profile.template_options)
     texts = {name: _number(value) for name, value in profile.choices.items() if isinstance(value, int | float)}
     return texts | {
@@ -111,13 +111,13 @@ def written(profile: Profile) -> dict[str, str]:
 
 
 def typed_values(form: Mapping[str, str]) -> dict[str, object]:
-    """What the form says, for `Profiles` to check; a browser sends its line ends as CR LF."""
+    """Return the form's values for `Profiles` to check. Browsers send line ends as CR LF; these become LF."""
     values: dict[str, object] = {name: form[name].replace("\r\n", "\n") for name in TABLE if name in form}
     return values | {"template_options": _typed_options(form), "pinned": form.get("pinned") == "on"}
 
 
 def _typed_options(form: Mapping[str, str]) -> object:
-    """The switch for thinking and the other options together; what is no JSON is left for the check to refuse."""
+    """Return the template options with the thinking switch. Invalid JSON stays text, which the check refuses."""
     text = form.get("template_options", "").strip()
     try:
         options = json.loads(text or "{}")
@@ -128,7 +128,7 @@ def _typed_options(form: Mapping[str, str]) -> object:
 
 
 def _thinking(options: dict[str, object]) -> str | None:
-    """Takes the switch out of the options: "on", "off", or None where the model decides."""
+    """Remove the switch from the options and return it: "on", "off", or None where the model decides."""
     word = next((word for word, value in THINKING.items() if options.get(OPTION) is value), None)
     if word is not None:
         del options[OPTION]
@@ -160,7 +160,7 @@ def _form(profile: Profile | None, typed: Mapping[str, str], errors: Mapping[str
 
 
 def _otherwise(model: InstalledModel | None) -> dict[str, str]:
-    """For each field that may stay empty, what then holds and who says so."""
+    """Return a hint for each field that may be empty: the value that then applies, and where it comes from."""
     settings = server().settings.current
     idle = f"{_number(settings.idle_minutes)} minutes" if settings.idle_minutes else "never"
     words = {"idle_minutes": f"empty means {idle}, from Settings"}
@@ -194,7 +194,7 @@ def _installed(model_id: str) -> InstalledModel | None:
 
 
 def _free_name(name: str) -> str:
-    """The name of a copy: the first of helper-2, helper-3, … that is free."""
+    """Return a name for a copy: the first of helper-2, helper-3, … that is free."""
     stem = name[: LONGEST_NAME - 5]
     return next(free for number in count(2) if (free := f"{stem}-{number}") not in server().profiles.current)
 
@@ -211,7 +211,7 @@ def _by_field(error: InvalidFields | Conflict) -> Mapping[str, str]:
 
 
 def _to_list(saved: str | None = None, deleted: str | None = None) -> Response:
-    """Back to the list, which says what happened."""
+    """Redirect to the list, which shows what happened."""
     address = url_for("models.show", saved=saved, deleted=deleted, _anchor="profiles")
     if wants_partial():
         return make_response("", 200, {"HX-Redirect": address})

@@ -1,4 +1,4 @@
-"""What every room of the pages shares: its routes, whether a whole page or a part is asked for, what surrounds it."""
+"""The common parts of all pages: blueprints, whole pages or partials, and the layout's values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from webapp.gate import is_inside, server
 
 
 def wants_partial() -> bool:
-    """htmx asks for a part; a browser going back asks for the whole page, also through htmx."""
+    """True if htmx asks for a partial. After "back" htmx, too, needs the whole page."""
     return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
 
 
@@ -19,7 +19,7 @@ def room(name: str) -> Blueprint:
 
 
 def surroundings() -> dict[str, object]:
-    """What the layout shows on every page; nothing of what Hearth does to those who are kept out of its pages."""
+    """Return the layout's values for every page. A visitor who may not see the pages gets only the theme."""
     here = server()
     if not is_inside():
         return {"theme": here.settings.current.theme, "inside": False, "room": ""}
@@ -34,7 +34,7 @@ def surroundings() -> dict[str, object]:
 
 
 def uncached(response: Response) -> Response:
-    """Conversations are nobody else's: no cache keeps them, and parts are never mistaken for pages."""
+    """Forbid caches to store the response, as it may hold conversations, and tell partials from pages."""
     response.headers.setdefault("Cache-Control", "no-store")
     response.vary.update(["HX-Request", "HX-History-Restore-Request"])
     return response

@@ -23,7 +23,7 @@ def show() -> Response:
 
 @blueprint.post("/settings")
 def save() -> Response:
-    """Save what differs from what is in force; an emptied field goes back to its default."""
+    """Save the values that differ from the current ones; an emptied field goes back to its default."""
     typed = {name: ", ".join(filter(None, values)) for name, values in request.form.lists()}
     changed = {
         row.name: typed[row.name]
@@ -35,7 +35,7 @@ def save() -> Response:
     except InvalidFields as error:
         return _form(typed, error.errors)
     response = _form({}, {}, saved=tuple(changed), effects=effects)
-    # Who switches sign-in on stays signed in, and with a key no longer than the key is good.
+    # The visitor who switches sign-in on stays signed in; with a key, only as long as that is valid.
     if "sign_in" in changed and not visitor().signed_in:
         return keep_session(response, server().keys.begin_session(visitor().name))
     return response
@@ -43,7 +43,7 @@ def save() -> Response:
 
 @blueprint.post("/settings/restart")
 def restart() -> Response:
-    """Answers first: the stop lets this very response finish."""
+    """Restart Hearth. The client still gets this response, because the stop waits for running ones."""
     again = server().restart
     if again is None:
         raise Unavailable("This Hearth cannot restart itself. Stop it and start it again.")
@@ -52,7 +52,7 @@ def restart() -> Response:
 
 
 def written(row: SettingRow) -> str:
-    """The value as its control shows it."""
+    """Return the value as its control shows it."""
     if row.value is None:
         return ""
     if isinstance(row.value, tuple):

@@ -1,4 +1,4 @@
-"""Signing in: on this computer with a ticket, from another with an admin key; both for a cookie, without JavaScript."""
+"""Signing in: on this computer with a ticket, from others with an admin key. Both set a cookie, with no JavaScript."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.gate import access, credential, forget_session, keep_session, server
 from webapp.pages import errors
 from webapp.pages.room import room, wants_partial
 
-# A path of our own, and nothing that a browser would read as another host.
+# A path on this host, and nothing that a browser would read as another host.
 PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 blueprint = room("signin")
@@ -21,12 +21,12 @@ blueprint = room("signin")
 
 @blueprint.get("/sign-in")
 def enter() -> Response:
-    """Take the ticket of a link. A browser that only looks ahead, or a HEAD, must not use it up."""
+    """Redeem the ticket of a link. A prefetch or a HEAD must not use it up."""
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return make_response("", 204)
     if not signed_in() and not server().tickets.redeem(request.args.get("ticket", "")):
         return make_response(render_template("pages/sign_in.html", used="ticket" in request.args), 401)
-    # A redirect would count as coming from where the link was, and a strict cookie would not be sent along.
+    # After a redirect the browser would count the link's page as the source and not send the strict cookie.
     page = make_response(render_template("pages/signed_in.html"))
     return page if signed_in() else keep_session(page, server().keys.begin_session(None))
 
@@ -53,7 +53,7 @@ def log_out() -> Response:
 
 
 def to_response(error: HearthError | HTTPException) -> Response:
-    """An error as a notice or a page; who has to sign in gets the page to do that."""
+    """Return an error as a notice or a page, or the page to sign in if the visitor has to."""
     if wants_partial() or not isinstance(error, NotAuthenticated):
         return errors.to_response(error)
     if isinstance(error, SignInRequired):

@@ -1,4 +1,4 @@
-"""What one types or saves to use Hearth from a tool: the text for each, and the request that it comes to.
+"""The texts that connect tools to Hearth, to type or to save, and the request that each tool first sends.
 
 Every text runs as it stands, with the address, the key and the model in it.
 """
@@ -20,7 +20,7 @@ ANSWER_TOKENS = 100
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where a tool asks, as whom, and which model. Most tools insist on a key, whatever it is."""
+    """The address, the key and the model in a tool's text. Most tools insist on a key, whatever it is."""
 
     address: str
     key: str
@@ -33,7 +33,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """One text: where it goes, in which language it is."""
+    """One text, with the place it goes to and its language."""
 
     place: str
     language: str
@@ -42,7 +42,7 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class ClientTool:
-    """A way to use Hearth. It asks `route`; where Hearth has no such route, it has no such tool."""
+    """A tool that can use Hearth through `route`. The page shows it only if Hearth has that route."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ class ClientTool:
 
 
 def body_for(route: str, model: str) -> dict[str, Any]:
-    """The request that the tool's first question comes to."""
+    """Return the body of the tool's first request."""
     if route == RESPONSES:
         return {"model": model, "input": QUESTION, "max_output_tokens": ANSWER_TOKENS}
     return {"model": model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": ANSWER_TOKENS}
@@ -183,7 +183,7 @@ models:
 
 
 def _quoted(text: str) -> str:
-    """JSON's string, which is also one of Python, JavaScript, TOML and YAML."""
+    """Quote the text as a JSON string, which Python, JavaScript, TOML and YAML read, too."""
     return json.dumps(text, ensure_ascii=False)
 
 

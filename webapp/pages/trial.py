@@ -1,4 +1,4 @@
-"""One real request to this very server, over HTTP and with the key that a tool would send, and what came back."""
+"""Sends one real request to this server, over HTTP and with the key that a tool would send."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_SHOWN = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`status` is 0 when nothing answered at all; `answer` is what a person reads of it, `body` all of it."""
+    """The result of a trial. `status` is 0 without a response; `answer` is the text for people, `body` the JSON."""
 
     status: int
     seconds: float
@@ -50,7 +50,7 @@ def _read(text: str) -> tuple[str, str]:
 
 
 def said_in(body: Any) -> str:
-    """The words of an answer in OpenAI's chat, Anthropic's or OpenAI's responses shape, or of an error in any."""
+    """Return the text of an answer in the shape of OpenAI's chat or responses or of Anthropic, or of an error."""
     match body:
         case {"error": {"message": str(message)}}:
             return message

@@ -1,7 +1,7 @@
-"""One connection: waitress' channel, which also tells when its client leaves and never waits for ever.
+"""One connection: waitress' channel, which also reports that its client left, and limits every wait.
 
-Runs on the select loop's thread, but for `service` and `write_soon`, which belong to a worker, and
-`on_disconnect`, which anybody may call.
+Its methods run on the select loop's thread, except `service` and `write_soon`, which a worker calls, and
+`on_disconnect`, which any thread may call.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _INTERNAL_ERROR = "The server failed at this request; its log says why."
 
 
 class Home(Protocol):
-    """The server that a connection came to, as far as the connection asks it for something."""
+    """The part of the server that its connections use."""
 
     websockets: WebSockets
     generating_places: threading.BoundedSemaphore
     on_refusal: OnRefusal
 
     def add_task(self, channel: Channel) -> None:
-        """Let a worker serve the channel's first request."""
+        """Have a worker serve the channel's first request."""
 
 
 class StreamTask(WSGITask):
@@ -68,12 +68,12 @@ class StreamTask(WSGITask):
 
 
 class RefusalTask(ErrorTask):
-    """waitress' own errors (a broken request, an application that raised) in the words of every other refusal."""
+    """Writes waitress' own errors (a broken request, an application that raised) in the form of all refusals."""
 
     def execute(self) -> None:
         refusal, request_id = as_refusal(self.request.error), new_request_id()
         log.info("%s: %s", request_id, refusal.status_line)
-        if refusal.status != 500:  # the application was asked and has accounted for it
+        if refusal.status != 500:  # the application has recorded its own failure
             self.channel.server.on_refusal(self.channel.requested_path, request_id, refusal)
         self.status = refusal.status_line
         headers, body = answer(refusal, self.channel.requested_path, request_id)
@@ -117,7 +117,7 @@ class Channel(HTTPChannel):
         return self.requests[0].requested_path if self.requests else ""
 
     def service(self) -> None:
-        """A request that generates may not take one of the last threads: pages and cancelling need them."""
+        """Serve the first request. One that generates gets 429 if only reserved threads are left."""
         request, places = self.requests[0], self.server.generating_places
         if request.error is not None or not generates(request.command, request.path):
             super().service()
@@ -143,7 +143,7 @@ class Channel(HTTPChannel):
 
     def handle_close(self) -> None:
         if self.handover is not None:
-            return  # poll() told POLLIN and POLLHUP at once: the descriptor is the WebSocket's by now
+            return  # poll() reported POLLIN and POLLHUP at once: the descriptor is the WebSocket's by now
         super().handle_close()
         self._run_callbacks()
 
@@ -159,7 +159,7 @@ class Channel(HTTPChannel):
     # A connection that takes too long
 
     def check_time(self, now: float, idle_seconds: float) -> None:
-        """Once a second, from the select loop."""
+        """Close the connection if it takes too long. The select loop calls this once a second."""
         if not self.total_outbufs_len:
             self._last_drained = now
         if self._linger_until is not None:

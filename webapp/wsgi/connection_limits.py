@@ -1,4 +1,4 @@
-"""How much of everything one client may have, and waitress' settings that follow from it."""
+"""The limits for connections, and waitress' settings that follow from them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Tuning(Adjustments):
             port=port,
             connection_limit=limits.connections,
             asyncore_use_poll=True,  # select() stops at file descriptor 1023
-            channel_request_lookahead=1,  # or a client that leaves is noticed by nobody
+            channel_request_lookahead=1,  # without it waitress does not notice that a client leaves
             outbuf_high_watermark=limits.pending_output_bytes,
             max_request_header_size=limits.header_bytes,
             max_request_body_size=limits.api_body_bytes,
             recv_bytes=64 << 10,
             cleanup_interval=1,
-            clear_untrusted_proxy_headers=False,  # believed by nobody, but that there was a proxy matters to the gate
+            clear_untrusted_proxy_headers=False,  # not trusted, but the gate must see that there was a proxy
             ident=None,
         )
         self.limits = limits

@@ -1,6 +1,6 @@
-"""Cross-origin requests: which pages of other sites may use /v1, and how browsers are told.
+"""Cross-origin requests: which pages of other sites may use /v1, and the headers that say so to browsers.
 
-None may unless its origin stands in the settings, and never with cookies. Knows the shapes of WSGI; no server.
+A page may only if the settings list its origin, and never with cookies. Knows the shapes of WSGI; no server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ASKED_AGAIN_AFTER_SECONDS = "600"
 
 
 def allowed_origin(environ: WSGIEnvironment, origins: Iterable[str]) -> str | None:
-    """The origin of a request that may come from there, as the browser wrote it."""
+    """Return the request's origin as the browser wrote it, if `origins` allow it for this path."""
     path = "/" + environ.get("PATH_INFO", "").lstrip("/")
     written = str(environ.get("HTTP_ORIGIN", ""))
     origin = Origin.of(written)
@@ -44,7 +44,7 @@ def headers_for(origin: str) -> Headers:
 
 
 def preflight_headers(environ: WSGIEnvironment, origin: str) -> Headers:
-    """What the page may send. Which headers is no secret: what they say is checked when they come."""
+    """Return the methods and headers that the page may send. All headers may; their values are checked on arrival."""
     headers = [
         *headers_for(origin),
         ("Access-Control-Allow-Methods", METHODS),

@@ -1,4 +1,4 @@
-"""What stands in front of everything: request ids, the Host and Origin checks, CORS, security headers.
+"""The checks in front of the application: request ids, the Host and Origin checks, CORS, security headers.
 
 WSGI middleware, so that no route, static file or WebSocket can be reached around it. It must not know
 Flask, the server below or what any route does. Why each check exists: docs/server.md.
@@ -23,7 +23,7 @@ _CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Guards:
-    """Wraps `application`; `admitted` is asked per request."""
+    """Wraps `application`; calls `admitted` for each request, so that changed settings act at once."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Guards:
 
 
 def refused_host(environ: WSGIEnvironment, admitted: Admitted) -> Refusal | None:
-    """A page elsewhere may point its own name at this machine (DNS rebinding), but it cannot choose the Host."""
+    """Refuse a host name that is not ours: a foreign site may point its name at this machine (DNS rebinding)."""
     host = Host.of(environ.get("HTTP_HOST", ""))
     if host is None:  # missing, empty, or several joined by a comma
         return Refusal(400, "invalid_host", "The request must carry exactly one valid Host header.")
@@ -73,7 +73,7 @@ def refused_host(environ: WSGIEnvironment, admitted: Admitted) -> Refusal | None
 
 
 def refused_origin(environ: WSGIEnvironment) -> Refusal | None:
-    """Another site's page may send simple requests and open WebSockets here: CORS stops neither."""
+    """Refuse unsafe requests and WebSockets from pages of other sites, as CORS does not stop these."""
     if environ["REQUEST_METHOD"] in _SAFE_METHODS and "websocket" not in environ.get("HTTP_UPGRADE", "").lower():
         return None
     site = environ.get("HTTP_SEC_FETCH_SITE")

@@ -1,4 +1,4 @@
-"""One request on its way in: waitress' parser with Hearth's limits, and an error for each that is broken."""
+"""Parses one request: waitress' parser with Hearth's limits, and an error for each limit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Parser(HTTPRequestParser):
 
     @property
     def requested_path(self) -> str:
-        """The path as far as it arrived, also of a request that could not be parsed."""
+        """The path, or the part of it that arrived, also of a request that could not be parsed."""
         match = _TARGET.match(self._opening)
         return match[1].decode("latin-1") if match else ""
 
@@ -55,7 +55,7 @@ class Parser(HTTPRequestParser):
         if self.chunked and not self.completed:
             self._limit_chunk_lines()
         if self.completed:
-            self.expect_continue = False  # waitress 3.0.2 would "continue" a request that is over, and hang
+            self.expect_continue = False  # waitress 3.0.2 would send "continue" for a complete request, and hang
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -64,7 +64,7 @@ class Parser(HTTPRequestParser):
         if self.version not in ("1.0", "1.1"):
             self.error = VersionNotSupported("Hearth speaks HTTP/1.1 and HTTP/1.0.")
             self.completed = True
-        # Requests whose length two readers may understand differently
+        # Refuse requests whose length two parsers may read differently
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
         if "TRANSFER_ENCODING" in self.headers:
@@ -78,7 +78,7 @@ class Parser(HTTPRequestParser):
         return now - self.began > allowed
 
     def _limit_chunk_lines(self) -> None:
-        """waitress copies an unfinished line at every read: without a limit a long one stops the loop."""
+        """Limit the length of a chunk's lines: waitress copies an unfinished one at every read."""
         lines = self.body_rcv
         if len(lines.control_line) > _CHUNK_LINE_BYTES or len(lines.trailer) > self.adj.limits.header_bytes:
             self.error = BadRequest("A chunk's size line or the trailer is too long.")

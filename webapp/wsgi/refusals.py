@@ -1,6 +1,6 @@
-"""How a request is refused before the application sees it, and the headers that every response carries.
+"""Refuses requests before the application sees them, and adds the headers that every response carries.
 
-Shared by the guards and by the server's own errors, so that both speak with one voice. Knows the shapes of WSGI; no
+The guards and the server's own errors share it, so that their answers look alike. Knows the shapes of WSGI; no
 server, no Flask.
 """
 
@@ -35,12 +35,12 @@ SECURITY_HEADERS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 
-# Hears of each refusal: the path asked for, the request's id, and what was answered.
+# Called for each refusal with the request's path and id, and the refusal.
 OnRefusal = Callable[[str, str, Refusal], None]
 
 
 def tell_nobody(path: str, request_id: str, refusal: Refusal) -> None:
-    """For those who keep no account."""
+    """Do nothing: the default for servers that record no refusals."""
 
 
 def new_request_id() -> str:
@@ -48,13 +48,13 @@ def new_request_id() -> str:
 
 
 def generates(method: str, path: str) -> bool:
-    """Requests that may keep a worker for minutes, decided before any route is known. Cancelling is not one."""
+    """True for requests that may keep a worker for minutes. Judges by the path alone, before routing."""
     path = "/" + path.lstrip("/")
     return method == "POST" and path.startswith("/v1/") and not path.startswith("/v1/requests/")
 
 
 def add_common_headers(headers: Headers, request_id: str) -> Headers:
-    """`headers` with what every response carries. A header that the application chose itself stays."""
+    """Return `headers` with those that every response carries. A header that the application set itself stays."""
     chosen = {name.lower() for name, _ in headers}
     kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
     missing = [(name, value) for name, value in SECURITY_HEADERS if name.lower() not in chosen]
@@ -62,7 +62,7 @@ def add_common_headers(headers: Headers, request_id: str) -> Headers:
 
 
 def answer(refusal: Refusal, path: str, request_id: str) -> tuple[Headers, bytes]:
-    """Headers and body of the answer that a refusal is, in the language of the path."""
+    """Return headers and body of the response for a refusal, in the dialect of the path."""
     kind, body = refusal.body(path, request_id)
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     if refusal.status == 429:

@@ -27,9 +27,9 @@ _DESCRIPTORS_TO_SPARE = 256
 
 
 class WebServer:
-    """Serves `application` on one port. Bound once it exists; raises OSError when the port is taken.
+    """Serves `application` on one port. The constructor binds it, and raises OSError when the port is taken.
 
-    Of its threads, `reserved_threads` never serve requests that generate: those beyond get 429.
+    Of its threads, `reserved_threads` never serve requests that generate. Requests beyond the others get 429.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WebServer:
             self._listener.close()
 
     def stop(self, grace_seconds: float = 10.0) -> None:
-        """Let `run` end; returns at once. Called again it may only shorten the grace."""
+        """Make `run` end, and return at once. A second call can only shorten the grace time."""
         deadline = time.monotonic() + grace_seconds
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         self._listener.pull_trigger()
@@ -149,7 +149,7 @@ class Listener(TcpWSGIServer):
             channel.check_time(now, idle_seconds)
 
     def pull_trigger(self) -> None:
-        with self._trigger_lock:  # never write to a descriptor that is somebody else's by now
+        with self._trigger_lock:  # never write to a descriptor that another file may have by now
             if not self._closed:
                 super().pull_trigger()
 
@@ -178,7 +178,7 @@ def _is_upgrade(headers: dict[str, str]) -> bool:
 
 
 def _allow_open_files(wanted: int) -> None:
-    """Programs started from a desktop may open only 256 files: far fewer than there may be connections."""
+    """Raise the limit of open files: programs started from a desktop may open only 256, which is too few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)

@@ -1,7 +1,7 @@
 """WebSockets: connections that left the select loop and live in a thread of their own.
 
-Unmodified flask-sock finds the socket in `environ["werkzeug.socket"]`, as under Werkzeug's server. Whether a
-route wants it decides the application; if nobody writes the handshake, its ordinary answer is sent.
+Unmodified flask-sock finds the socket in `environ["werkzeug.socket"]`, as under Werkzeug's server. The
+application decides whether a route uses it; if none writes the handshake, its ordinary response is sent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class PeerGone(ConnectionClosed, OSError):
 class HandoverSocket:
     """The blocking socket that simple_websocket gets.
 
-    It calls `send` from two threads and trusts it to send everything: here it does, under a lock, and gives up
-    on a peer that stopped reading.
+    simple_websocket calls `send` from two threads and expects it to send everything. This `send` does so under a lock,
+    and raises PeerGone when the peer stops reading.
     """
 
     def __init__(self, sock: socket.socket, send_seconds: float):
@@ -48,7 +48,7 @@ class HandoverSocket:
         self._sock = sock
         self._lock = threading.Lock()
         self._said_goodbye = False
-        self.taken = False  # the application wrote to it: the WSGI response is nobody's any more
+        self.taken = False  # the application wrote to it: its WSGI response is dropped
         self.closed = threading.Event()
 
     def fileno(self) -> int:
@@ -78,7 +78,7 @@ class HandoverSocket:
             view = view[sent:]
 
     def say_goodbye(self) -> None:
-        """Close 1001 from the select loop, which must not wait behind a sender for long."""
+        """Send Close 1001. The select loop calls this, so it waits only briefly for another sender."""
         if not self.taken or not self._lock.acquire(timeout=0.1):
             return
         try:
@@ -90,8 +90,8 @@ class HandoverSocket:
             self._lock.release()
 
     def abort(self, how: int = socket.SHUT_RDWR) -> None:
-        """Wake whoever is blocked in `recv` or `send`; the file descriptor stays ours."""
-        with contextlib.suppress(OSError):  # not connected any more: nobody is blocked either
+        """Wake threads that are blocked in `recv` or `send`; the file descriptor stays open."""
+        with contextlib.suppress(OSError):  # not connected any more: no thread is blocked either
             self._sock.shutdown(how)
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class HandoverSocket:
 
 
 class UpgradedChannel(Protocol):
-    """The channel that a WebSocket came by; its server forgot it, but waitress' task goes on asking it."""
+    """The channel of a WebSocket's request. The select loop has forgotten it, but waitress' task still uses it."""
 
     handover: HandoverSocket | None
     connected: bool
@@ -117,7 +117,7 @@ class WebSocketTask(WSGITask):
 
     def write(self, data: bytes) -> None:
         if self.channel.handover.taken:
-            self.content_bytes_written += len(data)  # as far as waitress may know, all is well
+            self.content_bytes_written += len(data)  # waitress must believe that the response was sent
         else:
             self.set_close_on_finish()
             super().write(data)
@@ -128,7 +128,7 @@ class WebSocketTask(WSGITask):
 
 
 class WebSockets:
-    """The open ones: counted against a limit, and closed together."""
+    """The open WebSockets: counted against a limit, and closed together."""
 
     def __init__(self, maximum: int, close_seconds: float):
         self._maximum, self._close_seconds = maximum, close_seconds
@@ -155,7 +155,7 @@ class WebSockets:
             handover.say_goodbye()
 
     def abort(self) -> None:
-        """`receive()` sees the end of the file and raises ConnectionClosed."""
+        """Shut down reading on all of them, so that `receive()` raises ConnectionClosed."""
         for handover in self._now_open():
             handover.abort(socket.SHUT_RD)
 
@@ -176,7 +176,7 @@ class WebSockets:
                 self._open.discard(handover)
 
     def _finish(self, handover: HandoverSocket) -> None:
-        """The closing handshake gets a moment; simple_websocket's reader thread closes the socket after it."""
+        """Close the socket. Waits a moment for the closing handshake, after which simple_websocket closes it itself."""
         if handover.taken and not handover.closed.wait(self._close_seconds):
             handover.abort()
             handover.closed.wait(0.5)

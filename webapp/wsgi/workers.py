@@ -1,4 +1,4 @@
-"""Worker threads on demand: a stream keeps its thread for minutes, so the crowd grows with the streams.
+"""Worker threads on demand: a stream keeps its thread for minutes, so the number of threads grows with the streams.
 
 Stands in for waitress' ThreadedTaskDispatcher, whose number of threads is fixed.
 """
@@ -25,7 +25,7 @@ Inbox = SimpleQueue[Task | None]
 
 
 class Workers:
-    """At most `maximum` daemon threads; of the idle ones, all but `minimum` leave after `idle_seconds`."""
+    """At most `maximum` daemon threads; a thread beyond `minimum` ends after `idle_seconds` without a task."""
 
     def __init__(self, minimum: int, maximum: int, idle_seconds: float):
         self._minimum, self._maximum, self._idle_seconds = minimum, maximum, idle_seconds
@@ -56,7 +56,7 @@ class Workers:
                 self._waiting.append(task)
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """Drop what waits, let idle threads go, give busy ones a moment; the rest die with the program."""
+        """Cancel waiting tasks, end idle threads and wait for busy ones; the rest die with the program."""
         with self._lock:
             self._closed = True
             while self._waiting:
@@ -99,7 +99,7 @@ class Workers:
     def _may_leave(self, inbox: Inbox) -> bool:
         with self._lock:
             if inbox not in self._idle or len(self._threads) <= self._minimum:
-                return False  # a task is on its way to this inbox, or the crowd is small enough
+                return False  # a task is on its way to this inbox, or there are few enough threads
             self._idle.remove(inbox)
             self._threads.discard(threading.current_thread())  # at once: add_task counts these
             return True

@@ -36,7 +36,7 @@ routes = Blueprint("messages", __name__, url_prefix="/v1/messages")
 @routes.post("")
 @takes(MessagesBody, example=HELLO | {"max_tokens": 256}, refused=REFUSED, harmless=HARMLESS, generates=True)
 def create_message(body: MessagesBody) -> Response:
-    """An answer to a conversation, whole or as message events."""
+    """Answer a conversation, as one message or as a stream of message events."""
     request = body.to_request(request_id())
     return ask([request], lambda: MessageWire(request.id, request.model, body.shows_thinking), body.stream)
 
@@ -44,5 +44,5 @@ def create_message(body: MessagesBody) -> Response:
 @routes.post("/count_tokens")
 @takes(CountBody, example=HELLO, refused=REFUSED, harmless=HARMLESS)
 def count_tokens(body: CountBody) -> Response:
-    """How many tokens the prompt of such a message comes to; counted, not estimated."""
+    """Count the tokens of the prompt that this body would make, exactly."""
     return json_response({"input_tokens": server().router.count_tokens(body.to_request(request_id()))})

@@ -1,6 +1,6 @@
 """The wire schema of /v1/messages and /v1/messages/count_tokens: Anthropic's JSON becomes typed values here, once.
 
-Thinking of earlier turns is dropped: templates of open models do not want it back. Knows no Flask and no engine.
+It drops the thinking of earlier turns: the chat templates of open models do not use it. Knows no Flask and no engine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from webapp.api.strict import (
 from webapp.errors import InvalidRequest, Place
 from webapp.generation import Call, ChoiceMode, GenerationRequest, Grammar, Message, Tool, ToolChoice
 
-# Claude Code says with it what is to be billed; it differs between conversations and would part their prompts.
+# Claude Code puts billing data in such a block. It differs per conversation, so prompts with it would share no prefix.
 BILLING = "x-anthropic-billing-header:"
 CHOICES: dict[str, ChoiceMode] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 
@@ -36,7 +36,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Block(StrictBody):
-    """A piece of a message. What Anthropic's clients say about caching is true here without being asked for."""
+    """A piece of a message. `cache_control` has no effect: the prefix cache works without it."""
 
     cache_control: dict[str, Any] | None = None
 
@@ -69,7 +69,7 @@ class ToolUseBlock(Block):
 
 
 def _tag_of_block(block: object) -> str | None:
-    """In angle brackets, so that error paths can leave it out."""
+    """Return the block's type in angle brackets, so that error paths can leave it out."""
     kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
     return f"<{kind}>" if isinstance(kind, str) else None
 
@@ -106,15 +106,15 @@ AnyBlock = Annotated[
     _only_blocks("text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
 ]
 Blocks = Annotated[list[AnyBlock], Field(fail_fast=True), Tag("<list>")]
-Said = Annotated[Annotated[str, Tag("<text>")] | Blocks, Discriminator(shape_of)]
+MessageContent = Annotated[Annotated[str, Tag("<text>")] | Blocks, Discriminator(shape_of)]
 
 
 class AnthropicTurn(StrictBody):
     role: Literal["user", "assistant", "system"]
-    content: Said
+    content: MessageContent
 
     def to_messages(self, path: str) -> Iterator[Message]:
-        """One message, but each result of a tool is one of its own, where it stands among the text."""
+        """Yield one message for the turn, and a separate message for each tool result, in the order of the blocks."""
         if isinstance(self.content, str):
             yield Message.of(self.role, self.content)
             return
@@ -146,7 +146,7 @@ class AnthropicTurn(StrictBody):
 
 
 class Thinking(StrictBody):
-    """`budget_tokens` is a wish that no open model knows of."""
+    """Whether the model thinks. `budget_tokens` has no effect: open models take no such limit."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: TokenLimit | None = None
@@ -170,7 +170,7 @@ def _only_custom(kind: object) -> object:
 
 
 class ToolOffer(Block):
-    """`input_examples` and the like are for Anthropic's own models."""
+    """A tool that the client offers. Fields for Anthropic's own models only (`input_examples`, …) are ignored."""
 
     type: Annotated[Literal["custom"] | None, BeforeValidator(_only_custom)] = None
     name: FunctionName
@@ -195,7 +195,7 @@ class AnthropicChoice(StrictBody):
 
 
 class CountBody(StrictBody):
-    """Whatever the prompt is made of."""
+    """The fields that make up the prompt; all of /v1/messages/count_tokens, and part of /v1/messages."""
 
     model: ModelName
     messages: Annotated[list[AnthropicTurn], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
@@ -243,7 +243,7 @@ class CountBody(StrictBody):
         return (*system, *said)
 
     def _check_beginning(self, last: Message) -> None:
-        """A last message of the assistant's is what the answer begins with; Anthropic asks the same of it."""
+        """Check a last message of the assistant, which the answer continues, by Anthropic's rules."""
         if last.role != "assistant" or last.calls or not last.text:
             return
         if last.text != last.text.rstrip():
@@ -254,7 +254,7 @@ class CountBody(StrictBody):
 
     @property
     def _template_options(self) -> dict[str, object]:
-        """Unasked, the model or its profile decides."""
+        """Return the template's options; without `thinking` there are none, and the model or its profile decides."""
         return {} if self.thinking is None else {"enable_thinking": self.thinking.type != "disabled"}
 
 
@@ -269,7 +269,7 @@ class MessagesBody(CountBody):
 
     @property
     def grammar(self) -> Grammar | None:
-        """`output_format` is the older place of the same."""
+        """The grammar of the answer; `output_format` is the older name of `output_config.format`."""
         chosen = self._format or self.output_format
         return Grammar("JSON schema", json.dumps(chosen.schema_)) if chosen else None
 

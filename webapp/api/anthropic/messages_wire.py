@@ -1,4 +1,4 @@
-"""Events become Anthropic's JSON here: a stream of message events, or one message, which is their fold.
+"""Turns events into Anthropic's JSON: a stream of message events, or the one message that they add up to.
 
 Knows no Flask and no engine.
 """
@@ -38,7 +38,7 @@ class MessageWire:
         self._index = -1
 
     def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
-        """The whole body. A failure is its last event, and then there is no message_stop."""
+        """Yield the whole body. After a failure the last event is an error, and no message_stop follows."""
         try:
             for event in events:
                 for said in self._say(event):
@@ -74,7 +74,7 @@ class MessageWire:
                 yield {"type": "message_stop"}
 
     def _start(self, first: Event) -> MessageEvent:
-        """Its usage says what is known when a prompt is admitted: its length, and what of it was in the cache."""
+        """Return message_start. Its usage has the prompt's length and how much of it was in the prefix cache."""
         usage = Usage(first.total_tokens, 0, first.done_tokens) if isinstance(first, Prefill) else Usage(0, 0)
         message: MessageEvent = {
             "id": self._id,
@@ -97,7 +97,7 @@ class MessageWire:
         yield {"type": "content_block_start", "index": self._index, "content_block": {"type": kind, **empty}}
 
     def _close(self) -> Iterator[MessageEvent]:
-        """Nothing is signed here, but clients wait for a signature at the end of thinking."""
+        """End the open block. A thinking block gets an empty signature, because clients wait for one."""
         if self._block == "thinking":
             yield self._delta({"type": "signature_delta", "signature": ""})
         if self._block is not None:
@@ -117,7 +117,7 @@ class MessageWire:
 
 
 def folded(events: Iterable[MessageEvent]) -> dict[str, Any]:
-    """The message that a client makes of its events."""
+    """Return the message that the events add up to, put together as a client would."""
     message: dict[str, Any] = {}
     written = ""
     for event in events:
@@ -141,7 +141,7 @@ def folded(events: Iterable[MessageEvent]) -> dict[str, Any]:
 
 
 def usage_to_wire(usage: Usage) -> dict[str, object]:
-    """Anthropic counts what was in the cache beside the input, not within it."""
+    """Return the usage in Anthropic's shape, where `input_tokens` leaves out the cached tokens."""
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,
         "cache_creation_input_tokens": 0,

@@ -1,1 +1,1 @@
-"""The routes for whoever manages or watches Hearth from a program."""
+"""The routes for programs that manage or watch Hearth."""

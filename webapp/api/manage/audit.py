@@ -37,7 +37,7 @@ routes = Blueprint("audit", __name__, url_prefix="/api/audit")
     before={"type": "string", "description": "The `next` of the rows before."},
 )
 def list_rows() -> Response:
-    """Newest first. `next` is the `before` of the rows that follow, or null."""
+    """List the audit's rows, newest first. `next` is the `before` of the following page, or null."""
     asked = request.args.to_dict()
     limit, before = limit_of(asked.pop("limit", "")), asked.pop("before", "").strip() or None
     filters = Filters.parse(asked, time.time())
@@ -54,7 +54,7 @@ def list_rows() -> Response:
 @takes_query(**FILTERS, format={"enum": list(CONTENT_TYPES), "default": "jsonl"})
 @gives(*(kind.partition(";")[0] for kind in CONTENT_TYPES.values()))
 def export() -> Response:
-    """All rows that fit the filters, a few at a time."""
+    """Stream all rows that fit the filters as a file."""
     asked = request.args.to_dict()
     form = asked.pop("format", "") or "jsonl"
     if form not in LINES:
@@ -95,7 +95,7 @@ def csv_lines(rows: Iterator[AuditRow]) -> Iterator[str]:
 
 
 def cells_of(row: AuditRow) -> list[object]:
-    """In the order of the head. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Return the row's values in the order of HEAD. An apostrophe goes before text that looks like a formula."""
     values = to_wire(row)
     return [harmless(values[name]) for name in HEAD]
 
@@ -105,7 +105,7 @@ def harmless(value: object) -> object:
 
 
 def in_pieces(lines: Iterator[str]) -> Iterator[bytes]:
-    """Lines joined to pieces that are worth sending."""
+    """Join the lines to pieces of at least PIECE_CHARACTERS, except the last."""
     piece: list[str] = []
     size = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""GET /health: the program. GET /v1/health: the engine, from its own heartbeat."""
+"""GET /health: whether the program serves. GET /v1/health: whether the engine steps, by its heartbeat."""
 
 from __future__ import annotations
 

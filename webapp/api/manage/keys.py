@@ -1,4 +1,4 @@
-"""/api/keys: API keys. The secret of one is in the answer that makes it, and nowhere else."""
+"""/api/keys: API keys. Only the answer that creates a key shows its secret."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ routes = Blueprint("keys", __name__, url_prefix="/api/keys")
 
 @routes.get("")
 def list_keys() -> Response:
-    """Every key without its secret, also those that are over."""
+    """List every key without its secret, also expired ones."""
     return json_response({"keys": [key.shown() for key in server().keys.current]})
 
 
 @routes.post("")
 @takes_object("Key", key_schema, EXAMPLE)
 def create_key(values: Json) -> Response:
-    """A new key; its secret is in this answer alone."""
+    """Create a key; only this answer shows its secret."""
     key, secret = server().administration.keys.create(who(), values)
     return json_response(key.shown() | {"secret": secret}, 201)
 
 
 @routes.delete("/<name>")
 def revoke_key(name: str) -> Response:
-    """Nobody is let in with it any more."""
+    """Revoke a key; it admits nobody from then on."""
     return json_response({"revoked": server().administration.keys.revoke(who(), name).name})

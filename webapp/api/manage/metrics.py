@@ -1,4 +1,4 @@
-"""GET /metrics: for Prometheus and whoever reads its text format."""
+"""GET /metrics: the metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ routes = Blueprint("metrics", __name__)
 
 @routes.get("/metrics")
 def show_metrics() -> Response:
-    """Always the plain text format, never negotiated."""
+    """Show the metrics, always in the plain text format."""
     headers = {"Cache-Control": "no-store"}
     return Response(server().metrics.text(), headers=headers, content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,4 +1,4 @@
-"""/api/models: what is installed, and loading and unloading it by hand."""
+"""/api/models: lists the installed models, and loads and unloads them by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model_name_schema() -> Json:
 
 @routes.get("")
 def list_installed() -> Response:
-    """What is installed."""
+    """List the installed models."""
     known = {model.id: model for model in server().engine.snapshot.models}
     pinned = server().settings.current.pinned
     rows = [
@@ -45,7 +45,7 @@ def list_installed() -> Response:
 @routes.post("/load")
 @takes_object("ModelName", model_name_schema, EXAMPLE)
 def load_model(values: Json) -> Response:
-    """Answers when the model is loaded, or with the reason why it is not."""
+    """Load a model; answers when it is loaded, or with the error that prevents it."""
     model_id = _named(values)
     _wait(server().administration.models.load(who(), model_id), model_id)
     return json_response({"id": model_id, "state": "loaded"})
@@ -54,7 +54,7 @@ def load_model(values: Json) -> Response:
 @routes.post("/unload")
 @takes_object("ModelName", model_name_schema, EXAMPLE)
 def unload_model(values: Json) -> Response:
-    """Once its requests are through."""
+    """Unload a model once its requests have ended."""
     model_id = _named(values)
     effect = server().administration.models.unload(who(), model_id)
     state = next((model.state for model in server().engine.snapshot.models if model.id == model_id), "ready")

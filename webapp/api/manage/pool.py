@@ -14,7 +14,7 @@ routes = Blueprint("pool", __name__, url_prefix="/api/pool")
 
 @routes.get("")
 def show_pool() -> Response:
-    """What is loaded, running and waiting."""
+    """Show the loaded models and the running and waiting requests."""
     snapshot = asdict(server().engine.snapshot)
     del snapshot["speeds"]  # for the chart of the page
     return json_response(snapshot)

@@ -20,20 +20,20 @@ routes = Blueprint("profiles", __name__, url_prefix="/api/profiles")
 
 @routes.get("")
 def list_profiles() -> Response:
-    """Every profile."""
+    """List every profile."""
     return json_response({"profiles": [_to_wire(profile) for profile in server().profiles.current.values()]})
 
 
 @routes.post("")
 @takes_object("Profile", partial(profile_schema, "name", "model"), EXAMPLE)
 def create_profile(values: Json) -> Response:
-    """A new profile."""
+    """Create a profile."""
     return json_response(_to_wire(server().administration.profiles.create(who(), values)), 201)
 
 
 @routes.get("/<path:name>")
 def show_profile(name: str) -> Response:
-    """One profile."""
+    """Show one profile."""
     profile = server().profiles.find(name)
     if profile is None:
         raise ProfileNotFound(name)
@@ -43,13 +43,13 @@ def show_profile(name: str) -> Response:
 @routes.put("/<path:name>")
 @takes_object("ProfileValues", partial(profile_schema, "model"))
 def replace_profile(values: Json, name: str) -> Response:
-    """All of it anew: a field that is left out is no longer set."""
+    """Replace a profile as a whole: a field that the body leaves out is unset."""
     return json_response(_to_wire(server().administration.profiles.replace(who(), name, values)))
 
 
 @routes.delete("/<path:name>")
 def delete_profile(name: str) -> Response:
-    """Its model stays."""
+    """Delete a profile; its model stays."""
     return json_response({"deleted": server().administration.profiles.delete(who(), name).name})
 
 

@@ -1,4 +1,4 @@
-"""GET and PUT /api/settings: the one settings table as JSON; /api/settings/pool is its section about the pool."""
+"""GET and PUT /api/settings: the settings as JSON; /api/settings/pool has only those of the pool."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ routes = Blueprint("settings", __name__, url_prefix="/api/settings")
 
 @routes.get("")
 def show_settings() -> Response:
-    """Every setting with its value, where that comes from, and its limits."""
+    """Show every setting with its value, the value's source and its limits."""
     return json_response({"settings": _shown()})
 
 
 @routes.put("")
 @takes_object("Settings", settings_schema, {"max_tokens": 2048})
 def save_settings(values: Json) -> Response:
-    """All of it or nothing: one value that does not fit changes no other."""
+    """Save settings, all or none: one invalid value and none changes."""
     effects = server().administration.settings.save(who(), values)
     return json_response({"settings": _shown(), "effects": effects})
 
 
 @routes.get("/pool")
 def show_pool_settings() -> Response:
-    """The settings of the pool alone."""
+    """Show the settings of the pool alone."""
     return json_response({"settings": _shown(POOL)})
 
 
 @routes.put("/pool")
 @takes_object("PoolSettings", partial(settings_schema, POOL), {"memory_limit": 8})
 def save_pool_settings(values: Json) -> Response:
-    """The same for the settings of the pool."""
+    """Save settings of the pool, all or none."""
     if strangers := values.keys() - _shown(POOL).keys():
         raise InvalidFields({name: f"There is no pool setting '{name}'." for name in sorted(strangers)})
     effects = server().administration.settings.save(who(), values)

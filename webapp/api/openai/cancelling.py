@@ -1,6 +1,6 @@
 """POST /v1/requests/{id}/cancel: stop a request that another connection is waiting for.
 
-To those who may not end it, another's request is none at all: the answer tells nothing of it.
+A visitor who may not end a request gets the same answer as if there were no such request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ routes = Blueprint("requests", __name__, url_prefix="/v1/requests")
 
 @routes.post("/<request_id>/cancel")
 def cancel_request(request_id: str) -> Response:
-    """End a request of another connection."""
+    """Cancel a request of another connection."""
     if not server().router.cancel(request_id, "api", visitor()):
         raise RequestNotFound(request_id)
     return json_response({"id": request_id, "cancelled": True})

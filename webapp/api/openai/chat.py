@@ -31,6 +31,6 @@ routes = Blueprint("chat", __name__, url_prefix="/v1")
 @routes.post("/chat/completions")
 @takes(ChatBody, example=HELLO, refused=REFUSED, generates=True)
 def complete_chat(body: ChatBody) -> Response:
-    """An answer to a conversation, plain or streamed."""
+    """Answer a conversation, whole or streamed."""
     requests = body.to_requests(request_id())
     return ask(requests, lambda: ChatWire(requests, int(time.time()), body.include_usage), body.stream)

@@ -1,4 +1,4 @@
-"""POST /v1/completions: text goes on from a prompt, without a chat template."""
+"""POST /v1/completions: continues a prompt's text without a chat template."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ routes = Blueprint("completions", __name__, url_prefix="/v1")
 @routes.post("/completions")
 @takes(CompletionBody, example=EXAMPLE, refused=REFUSED, generates=True)
 def complete_text(body: CompletionBody) -> Response:
-    """Text that goes on from a prompt, without a chat template."""
+    """Continue the text of a prompt, without a chat template."""
     requests = body.to_requests(request_id())
 
     def wire() -> CompletionWire:
@@ -39,9 +39,9 @@ def complete_text(body: CompletionBody) -> Response:
 
 
 def _echoed(requests: Sequence[GenerationRequest]) -> list[Event]:
-    """The prompts as text, as if they were what the answers begin with.
+    """Return the prompts as text events, for the answers to begin with.
 
-    A list, not a generator: a stream is read without Flask around it, when there is no status left to fail with.
+    A list, not a generator: an error must come before the response starts, while it can still have a status.
     """
     texts = [_text_of(request) for request in requests]
     return [Choice(index, text) for index, text in enumerate(texts)] if len(texts) > 1 else [*texts]

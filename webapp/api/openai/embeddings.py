@@ -60,7 +60,7 @@ class EmbeddingBody(StrictBody):
 @routes.post("/embeddings")
 @takes(EmbeddingBody, example={"model": EMBER, "input": ["a warm fire", "a cold river"]}, generates=True)
 def embed(body: EmbeddingBody) -> Response:
-    """A vector for each text."""
+    """Embed each text as a vector."""
     asked = EmbeddingRequest(request_id(), body.model, body.texts, visitor().name)
     record().trace.asks(asked)
     vectors, tokens = _collected(follow(server().router.embed(asked)))
@@ -70,7 +70,7 @@ def embed(body: EmbeddingBody) -> Response:
 
 
 def _collected(events: Iterator[Event]) -> tuple[list[list[float]], int]:
-    """The vectors, and how many tokens the texts had. Raises Cancelled when they are not whole."""
+    """Return the vectors and the texts' number of tokens. Raises Cancelled if a vector is missing."""
     vectors: list[list[float]] = []
     for event in events:
         match event:
@@ -82,7 +82,7 @@ def _collected(events: Iterator[Event]) -> tuple[list[list[float]], int]:
 
 
 def _cut(vector: list[float], dimensions: int | None) -> list[float]:
-    """The first so many numbers, of length 1 again."""
+    """Return the first `dimensions` numbers, scaled to length 1 again."""
     if dimensions is None or dimensions == len(vector):
         return vector
     if dimensions > len(vector):
@@ -93,7 +93,7 @@ def _cut(vector: list[float], dimensions: int | None) -> list[float]:
 
 
 def _to_wire(index: int, vector: list[float], body: EmbeddingBody) -> dict[str, object]:
-    """base64 is of little-endian 32-bit floats."""
+    """Return one embedding as JSON; as base64 its vector is little-endian 32-bit floats."""
     packed = struct.pack(f"<{len(vector)}f", *vector)
     shown = base64.b64encode(packed).decode() if body.encoding_format == "base64" else vector
     return {"object": "embedding", "index": index, "embedding": shown}

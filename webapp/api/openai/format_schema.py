@@ -1,6 +1,6 @@
-"""The wire schema of the forms that an answer may have to take. Knows no Flask and no engine.
+"""The wire schema of `response_format`: the formats an answer can be held to. Knows no Flask and no engine.
 
-`inside` is where in its format a client writes what must be conformed to.
+`inside` is the field of its format that holds the schema, the pattern or the grammar.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JsonSchemaFormat(StrictBody):
 
 
 class RegexFormat(StrictBody):
-    """An extension: the whole answer matches."""
+    """An extension: the whole answer matches a regular expression."""
 
     type: Literal["regex"]
     regex: GrammarText
@@ -70,7 +70,7 @@ class GrammarFormat(StrictBody):
 
 
 def by_type(*kinds: str) -> Discriminator:
-    """Tells objects apart by their `type`; what has none is taken for the first, which says what it misses."""
+    """Tell objects apart by their `type`; one without a type is checked as the first kind."""
 
     def tag_of(value: object) -> str:
         kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)

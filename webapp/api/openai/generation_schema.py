@@ -43,7 +43,7 @@ def _only_text(kind: object) -> object:
 
 
 def shape_of_texts(value: object) -> str:
-    """Of one text, one text as token ids, or a list of either."""
+    """Return the tag of a prompt's shape: one text, one text as token ids, or a list of either."""
     if not isinstance(value, list):
         return "<text>"
     first = value[0] if value else 0
@@ -117,7 +117,7 @@ class StreamOptions(StrictBody):
 
 
 class GenerationBody(StrictBody):
-    """What both routes share. `None` means unset, for every field."""
+    """The fields that both routes share. For every field, `None` means unset."""
 
     model: ModelName
     stream: bool | None = None
@@ -148,7 +148,7 @@ class GenerationBody(StrictBody):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """Only what the client set itself; top_k -1 is other servers' word for off."""
+        """The sampling parameters that the client set. top_k -1 means off on other servers, and becomes 0."""
         given = {name: getattr(self, name) for name in _SAMPLING_FIELDS}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if self.top_k == -1:
@@ -158,11 +158,11 @@ class GenerationBody(StrictBody):
         return chosen
 
     def to_requests(self, request_id: str) -> tuple[GenerationRequest, ...]:
-        """One for each answer to each prompt; several are parts of the whole that has this id."""
+        """Return one request for each answer to each prompt; several are parts of the whole request `request_id`."""
         return self._times_n((self.to_request(request_id),))
 
     def _times_n(self, requests: tuple[GenerationRequest, ...]) -> tuple[GenerationRequest, ...]:
-        """`n` of each; a seed that is given leads to other words in each."""
+        """Return `n` of each request; a seed from the client is changed for each, so that their texts differ."""
         if self.n in (None, 1):
             return requests
         return tuple(

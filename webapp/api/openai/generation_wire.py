@@ -1,7 +1,7 @@
-"""Events become OpenAI's JSON here: one answer, or chunks as server-sent events.
+"""Turns events into OpenAI's JSON: one answer, or chunks as server-sent events.
 
-All of a chunk but its text is the same from token to token, so it is serialised once and the text
-is escaped in between. Knows no Flask and no engine.
+Only the text differs between the chunks of a choice, so the rest is serialised once and the text
+is inserted, escaped. Knows no Flask and no engine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ESCAPED_MARK = json.dumps(_MARK)
 
 
 class AnyChoice(Protocol):
-    """One of the answers to a request: how its events become chunks, and how it stands in the whole answer."""
+    """Writes one of the answers to a request: as chunks, or as an entry of the whole answer."""
 
     def opening(self) -> bytes: ...
     def text(self, text: str) -> bytes: ...
@@ -49,9 +49,9 @@ class AnyChoice(Protocol):
 
 
 class GenerationWire:
-    """What both routes share: choices side by side, as chunks in the order of their events or in one body.
+    """The part that both routes share: writes several choices, as chunks in the order of their events or in one body.
 
-    `head` is what a whole answer begins with and `chunk_head` what a chunk does, both before their choices.
+    `head` holds the fields of a whole answer before its choices, and `chunk_head` those of a chunk.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class GenerationWire:
         self._include_usage = include_usage
 
     def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
-        """The whole body of a stream. A failure is its last message: then there is no [DONE]."""
+        """Yield the whole body of a stream. After a failure the last message is an error, and no [DONE] follows."""
         choices, first = self._choices, self._choices[0]
         yield from filter(None, (choice.opening() for choice in choices))
         try:
@@ -85,14 +85,14 @@ class GenerationWire:
             yield server_sent(error_body(error, "openai"))
 
     def plain(self, events: Iterator[Event]) -> dict[str, object]:
-        """The whole answer with all its choices."""
+        """Return the whole answer with all its choices."""
         completions, usage = collect_all(events, len(self._choices))
         pairs = zip(self._choices, completions, strict=True)
         choices = [choice.whole(completion) for choice, completion in pairs]
         return {**self._head, "choices": choices, "usage": usage_to_wire(usage)}
 
     def _ending(self, finish: Finish) -> Iterator[bytes]:
-        """Several choices have had a finish each; that of the stream sums up."""
+        """Yield the last chunks. Several choices have each had their own finish before."""
         if len(self._choices) == 1:
             yield self._choices[0].finish(finish.reason)
         if self._include_usage:
@@ -124,7 +124,7 @@ class ChatWire(GenerationWire):
 
 
 class CompletionWire(GenerationWire):
-    """text_completion, whole and in chunks. `echoed` is what the answers begin with: their prompts, if asked for."""
+    """text_completion, whole and in chunks. `echoed` are the prompts, if the answers begin with them."""
 
     def __init__(
         self, requests: Sequence[GenerationRequest], created: int, include_usage: bool, echoed: Sequence[Event] = ()
@@ -153,11 +153,11 @@ class ChatChoice:
     def __init__(self, request: GenerationRequest, index: int, head: Mapping[str, object], include_usage: bool):
         self._index = index
         self._head = head
-        # With include_usage every chunk but the last says null.
+        # With include_usage every chunk but the last has null for its usage.
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk({"content": _MARK}))
         self._reasoning = _around(self._chunk({"reasoning_content": _MARK}))
-        # An answer of calls alone has null for content, and what calls may be in is known at its end only.
+        # An answer of calls alone has null for content; text that may hold a call is settled only at the end.
         self._owes_content = bool(request.offered_tools)
         self._tells_logprobs = request.top_logprobs is not None
 
@@ -204,7 +204,7 @@ class ChatChoice:
 
 
 class CompletionChoice:
-    """One text that goes on from a prompt. It has no separate reasoning: all of it is the text."""
+    """One continuation of a prompt. It has no separate reasoning: all of that counts as text."""
 
     def __init__(self, request: GenerationRequest, index: int, head: Mapping[str, object], include_usage: bool):
         self._index = index
@@ -212,7 +212,7 @@ class CompletionChoice:
         self._tail: dict[str, object] = {"usage": None} if include_usage else {}
         self._text = _around(self._chunk(_MARK))
         self._tells_logprobs = request.top_logprobs is not None
-        self._said = 0
+        self._characters = 0
 
     def opening(self) -> bytes:
         return b""
@@ -237,10 +237,10 @@ class CompletionChoice:
         return self._choice(completion.reasoning + completion.text, completion.finish.reason, logprobs)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, object]:
-        """The older shape: parallel lists, and where in the text each token begins."""
+        """Return the logprobs in the older shape: parallel lists, with each token's offset in the text."""
         words = [_word(token.token) for token in tokens]
-        offsets = [*accumulate(map(len, words), initial=self._said)]
-        self._said = offsets.pop()
+        offsets = [*accumulate(map(len, words), initial=self._characters)]
+        self._characters = offsets.pop()
         return {
             "tokens": words,
             "token_logprobs": [token.logprob for token in tokens],
@@ -278,18 +278,18 @@ def _likelihood(token: bytes, logprob: float) -> dict[str, object]:
 
 
 def _word(token: bytes) -> str:
-    """A token may be a part of a letter; its bytes say which."""
+    """Return the token as text; a part of a character becomes U+FFFD."""
     return token.decode(errors="replace")
 
 
 def _call_to_wire(piece: ToolCall) -> dict[str, object]:
-    """A whole call, or a piece of one: only the first has a name."""
+    """Return a whole call or a piece of one as JSON: only the first piece has an id and a name."""
     if piece.id is None:
         return {"function": {"arguments": piece.arguments}}
     return {"id": piece.id, "type": "function", "function": {"name": piece.name, "arguments": piece.arguments}}
 
 
 def _around(chunk: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """The bytes of a chunk before and after the text that the mark stands for."""
+    """Return the bytes of a chunk before and after its text, for which the mark stands."""
     before, _, after = server_sent(chunk).rpartition(_ESCAPED_MARK.encode())
     return before, after

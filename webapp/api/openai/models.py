@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: who answers, in OpenAI's shape and Anthropic's at once, and a little more."""
+"""GET /v1/models and /v1/models/{id}: profiles and models, in OpenAI's and Anthropic's shape at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
 @routes.get("")
 def list_models() -> Response:
-    """Everyone who answers: profiles, then installed models."""
+    """List every target that answers: profiles first, then installed models."""
     states = _states()
     shown = [target for target in server().router.targets() if visitor().may_use(target.name)]
     ids = [target.name for target in shown]
@@ -26,7 +26,7 @@ def list_models() -> Response:
 
 @routes.get("/<path:model_id>")
 def show_model(model_id: str) -> Response:
-    """One of them. Ids may contain slashes."""
+    """Show one profile or model. Ids may contain slashes."""
     record().names(model_id)
     return json_response(_to_wire(server().router.resolve(model_id), _states()))
 

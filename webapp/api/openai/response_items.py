@@ -19,31 +19,31 @@ PAGE_QUERY: Mapping[str, Json] = {
     "order": {"enum": list(ORDERS), "default": ORDERS[0]},
     "after": {"type": "string", "description": "The id of the item before."},
 }
-# The items of a response that was kept, by its id.
-Kept = Callable[[str], Sequence[Mapping[str, Any]]]
+# Returns the items of a saved response by its id.
+SavedItems = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
-def resolved(asked: str | Sequence[Item], kept: Kept) -> str | list[Item]:
-    """Items as they were kept in place of references to them. Raises InvalidRequest for one that is not there."""
+def resolved(asked: str | Sequence[Item], saved_items: SavedItems) -> str | list[Item]:
+    """Replace references with the saved items. Raises InvalidRequest for an item that does not exist."""
     if isinstance(asked, str):
         return asked
     return [
-        _found(item.id, kept, f"input[{index}].id") if isinstance(item, ReferenceItem) else item
+        _found(item.id, saved_items, f"input[{index}].id") if isinstance(item, ReferenceItem) else item
         for index, item in enumerate(asked)
     ]
 
 
-def _found(item_id: str, kept: Kept, param: str) -> Item:
-    """An item's id has in its middle what the id of its response ends with."""
+def _found(item_id: str, saved_items: SavedItems, param: str) -> Item:
+    """Return the saved item with this id. The middle of an item's id is the end of its response's id."""
     number = "".join(item_id.split("_")[1:2])
-    found = [item for item in kept(f"resp_{number}") if item["id"] == item_id]
+    found = [item for item in saved_items(f"resp_{number}") if item["id"] == item_id]
     if not found:
         raise InvalidRequest(f"Item with id '{item_id[:64]}' not found.", param, "invalid_value")
     return items_of(found)[0]
 
 
 def to_keep(asked: str | Sequence[Item], request_id: str) -> list[Json]:
-    """What was asked as items that are whole: each has an id, and a message its parts."""
+    """Return the request's input as complete items: each has an id, and each message a list of parts."""
     number = request_id.removeprefix("req_")
     items = [MessageItem(role="user", content=asked)] if isinstance(asked, str) else asked
     return [_whole(item, f"{number}_in{index}") for index, item in enumerate(items)]
@@ -61,7 +61,7 @@ def _whole(item: Item, number: str) -> Json:
 
 
 def page_of(items: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> Json:
-    """A list as OpenAI has it: the newest first unless asked otherwise, beginning behind the item `after`."""
+    """Return a page in OpenAI's shape, after the item `after`: newest first, unless `order` is "asc"."""
     order = asked.get("order", ORDERS[0])
     if order not in ORDERS:
         raise InvalidRequest(f"'order' must be one of {', '.join(ORDERS)}.", "order", "invalid_value")

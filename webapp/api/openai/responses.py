@@ -1,4 +1,4 @@
-"""/v1/responses: OpenAI's newer way of asking. Responses are kept, so that a later request goes on from them."""
+"""/v1/responses: OpenAI's newer API. Hearth stores responses, so that a later request can continue them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ routes = Blueprint("responses", __name__, url_prefix="/v1/responses")
 @routes.post("")
 @takes(ResponseBody, example=EXAMPLE, refused=REFUSED, harmless=IGNORED, generates=True)
 def create_response(body: ResponseBody) -> Response:
-    """An answer as items, whole or as response events."""
+    """Answer with items, as one response or as a stream of response events."""
     owner, previous = visitor().name, body.previous_response_id
     body = body.model_copy(update={"input": resolved(body.input, partial(server().responses.items_of, owner))})
     earlier = server().responses.conversation(owner, previous) if previous is not None else []
@@ -59,14 +59,14 @@ def create_response(body: ResponseBody) -> Response:
 
 @routes.get("/<response_id>")
 def show_response(response_id: str) -> Response:
-    """A response that was kept, as it was answered."""
+    """Show a stored response, as it was first answered."""
     refuse_unsupported(request.args, REFUSED_OF_KEPT)
     return json_response(dict(server().responses.find(visitor().name, response_id)))
 
 
 @routes.delete("/<response_id>")
 def delete_response(response_id: str) -> Response:
-    """Forget a response and what was asked for it."""
+    """Delete a stored response and its input."""
     server().responses.delete(visitor().name, response_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
 
@@ -74,12 +74,12 @@ def delete_response(response_id: str) -> Response:
 @routes.get("/<response_id>/input_items")
 @takes_query(**PAGE_QUERY)
 def list_input_items(response_id: str) -> Response:
-    """What a response was made of, the conversation before included, a page at a time."""
+    """List the input of a response, with the conversation before it, a page at a time."""
     return json_response(page_of(server().responses.input_of(visitor().name, response_id), request.args))
 
 
 def repeated(body: ResponseBody) -> dict[str, object]:
-    """What was asked, as clients expect to find it in the response."""
+    """Return the fields of the request that the response repeats, with defaults for unset ones."""
     asked = body.model_dump(mode="json", by_alias=True, include=set(REPEATED))
     unset = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {}}
     return asked | {name: value for name, value in unset.items() if asked[name] is None}

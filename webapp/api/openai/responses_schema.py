@@ -1,6 +1,6 @@
 """The wire schema of /v1/responses: a conversation as items. Knows no Flask and no engine.
 
-A request brings all that was said, or goes on from a response that was kept.
+A request brings the whole conversation, or continues a stored response.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class ItemPart(StrictBody):
 
 
 Parts = Annotated[list[ItemPart], Field(fail_fast=True), Tag("<list>")]
-Said = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
+ItemContent = Annotated[Annotated[str, Tag("<text>")] | Parts, Discriminator(shape_of)]
 
 
 class MessageItem(StrictBody):
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
-    content: Said
+    content: ItemContent
     id: str | None = None
     status: str | None = None
     phase: str | None = None
@@ -74,13 +74,13 @@ class CallItem(StrictBody):
 class OutputItem(StrictBody):
     type: Literal["function_call_output"]
     call_id: Id
-    output: Said
+    output: ItemContent
     id: str | None = None
     status: str | None = None
 
 
 class ReasoningItem(StrictBody):
-    """Accepted and dropped: templates of open models do not want it back."""
+    """Reasoning of an earlier answer. It is dropped: the chat templates of open models do not use it."""
 
     type: Literal["reasoning"]
     id: str | None = None
@@ -91,7 +91,7 @@ class ReasoningItem(StrictBody):
 
 
 class ReferenceItem(StrictBody):
-    """Stands for an item of a response that was kept."""
+    """Stands for an item of a stored response."""
 
     type: Literal["item_reference"]
     id: Id
@@ -180,7 +180,7 @@ class ResponseBody(StrictBody):
     metadata: dict[str, str] | None = None
 
     def to_request(self, request_id: str, earlier: Sequence[Item] = ()) -> GenerationRequest:
-        """`earlier` is the conversation that it goes on from, without what it was told to be."""
+        """Return the request; `earlier` is the conversation that it continues, without its instructions."""
         chosen = {"temperature": self.temperature, "top_p": self.top_p}
         tools, choice = to_tools(self.tools or (), self.tool_choice or "auto", self.path_of)
         return GenerationRequest(
@@ -212,11 +212,11 @@ class ResponseBody(StrictBody):
 
     @property
     def callees(self) -> Mapping[str, Callee]:
-        """The functions of namespaces by the names that the model calls."""
+        """The functions of namespaces, by the joined name that the model calls."""
         return callees(self.tools or ())
 
     def _messages(self, earlier: Sequence[Item]) -> tuple[Message, ...]:
-        """Calls belong to the assistant's message before them."""
+        """Return the messages of the conversation. Calls become part of the assistant's message before them."""
         asked = [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input
         if len(earlier) + len(asked) > MAX_MESSAGES:
             message = f"The conversation has come to more than {MAX_MESSAGES:,} items."
@@ -235,9 +235,9 @@ class ResponseBody(StrictBody):
         return tuple(messages)
 
 
-def items_of(kept: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """Items that were kept, typed again."""
-    return _ITEMS.validate_python(kept)
+def items_of(saved: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Turn stored items into typed ones."""
+    return _ITEMS.validate_python(saved)
 
 
 def parts_of(said: str | list[ItemPart]) -> tuple[Part, ...]:

@@ -1,6 +1,6 @@
 """The wire schema of the tools of /v1/responses: functions, and namespaces of them. Knows no Flask and no engine.
 
-A model knows a function of a namespace by both names, joined; clients have them apart.
+The model sees a function of a namespace under both names, joined; clients send and get them apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from webapp.api.strict import StrictBody
 from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import Tool, ToolChoice
 
-# Codex offers these unasked, whoever serves it.
+# Codex always offers these, whichever server it talks to.
 HOSTED = (
     "image_generation",
     "web_search",
@@ -40,7 +40,7 @@ class FunctionTool(StrictBody):
 
 
 class Namespace(StrictBody):
-    """Functions under a common name, as those of an MCP server. Templates have no place for its description."""
+    """Functions under a common name, like those of an MCP server. The model does not see its description."""
 
     type: Literal["namespace"]
     name: FunctionName
@@ -49,7 +49,7 @@ class Namespace(StrictBody):
 
 
 class HostedTool(StrictBody):
-    """One that OpenAI runs itself: an agent has it beside functions of its own, and here does without."""
+    """A tool that OpenAI runs itself. Agents offer it beside their own functions; Hearth leaves it out."""
 
     left_out: ClassVar[bool] = True
 
@@ -87,7 +87,7 @@ ResponseChoice = Annotated[
 def to_tools(
     offered: Sequence[AnyTool], asked: ChoiceMode | ResponseNamedFunction, path_of: PathOf
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
-    """What a request offers and asks for, as far as it fits together."""
+    """Return the tools and the tool choice of a request. Raises InvalidRequest if they do not fit together."""
     tools = tuple(function.to_tool(namespace) for _, namespace, function in _functions(offered))
     if len(tools) > MAX_TOOLS:
         raise InvalidRequest(f"More than {MAX_TOOLS} functions are offered.", "tools", "invalid_value")
@@ -99,7 +99,7 @@ def to_tools(
 
 
 def callees(offered: Sequence[AnyTool]) -> Mapping[str, Callee]:
-    """The functions of namespaces by the names that the model calls."""
+    """Return the functions of namespaces, by the joined name that the model calls."""
     return {
         joined_name(namespace, function.name): {"namespace": namespace, "name": function.name}
         for _, namespace, function in _functions(offered)
@@ -108,7 +108,7 @@ def callees(offered: Sequence[AnyTool]) -> Mapping[str, Callee]:
 
 
 def paths_of(offered: Sequence[AnyTool]) -> list[Place]:
-    """Where the client wrote each function."""
+    """Return the path of each function in the client's body."""
     return [path for path, _, _ in _functions(offered)]
 
 
@@ -117,7 +117,7 @@ def joined_name(namespace: str | None, name: str) -> str:
 
 
 def _functions(offered: Sequence[AnyTool]) -> Iterator[tuple[Place, str | None, FunctionTool]]:
-    """Each with where the client wrote it, and with its namespace."""
+    """Yield each function with its path in the client's body and its namespace."""
     for index, tool in enumerate(offered):
         match tool:
             case FunctionTool():

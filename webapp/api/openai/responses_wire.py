@@ -1,4 +1,4 @@
-"""Events become the items of a response here: a stream of response events, or the response that the last one holds.
+"""Turns events into a response's items: a stream of response events, or the response that the last one holds.
 
 Knows no Flask and no engine.
 """
@@ -27,9 +27,9 @@ STATUSES: dict[FinishReason, str] = {
 
 
 class ResponseWire:
-    """One response. `asked` are the fields of the request that it repeats; `keep` says whether it is kept.
+    """Writes one response. `asked` are the request's fields that it repeats; `keep` stores it and returns success.
 
-    `callees` says by what names the client knows functions that the model has other names for.
+    `callees` maps the joined names of functions in namespaces, as the model calls them, to the client's names.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ResponseWire:
         self._item: Json | None = None
 
     def stream(self, events: Iterable[Event]) -> Iterator[bytes]:
-        """The whole body. A failure is its last event, response.failed."""
+        """Yield the whole body. After a failure the last event is response.failed."""
         numbers = itertools.count()
         for said in self._all(events):
             if isinstance(said, Prefill):
@@ -70,15 +70,15 @@ class ResponseWire:
             yield server_sent({**said, "sequence_number": next(numbers)}, said["type"])
 
     def plain(self, events: Iterable[Event]) -> Json:
-        """Raises the HearthError that ended it."""
+        """Return the whole response. Raises the HearthError that ended it."""
         for event in events:
             for _ in self._say(event):
                 pass
         return self._response
 
     def _all(self, events: Iterable[Event]) -> Iterator[Json | Prefill]:
-        yield self._told("created")
-        yield self._told("in_progress")
+        yield self._lifecycle_event("created")
+        yield self._lifecycle_event("in_progress")
         try:
             for event in events:
                 if isinstance(event, Prefill):
@@ -86,7 +86,7 @@ class ResponseWire:
                 yield from self._say(event)
         except HearthError as error:
             self._response |= {"status": "failed", "store": False, "error": {"code": error.code, "message": str(error)}}
-            yield self._told("failed")
+            yield self._lifecycle_event("failed")
 
     def _say(self, event: Event) -> Iterator[Json]:
         match event:
@@ -149,18 +149,18 @@ class ResponseWire:
         self._response |= {"status": status, "usage": usage_to_wire(finish.usage)}
         if status == "incomplete":
             self._response["incomplete_details"] = {"reason": "max_output_tokens"}
-        # Who left never learns of a response that is whole.
+        # A client that left never sees the finished response, so it is not stored.
         if self._keep and finish.cancelled_by != "client":
             self._response["store"] = self._keep(self._response)
-        return self._told("completed" if status == "completed" else "incomplete")
+        return self._lifecycle_event("completed" if status == "completed" else "incomplete")
 
     @property
     def _part(self) -> Json:
-        """The one part that an open item of text has."""
+        """The only part of the open text item."""
         part: Json = self._response["output"][-1]["content"][0]
         return part
 
-    def _told(self, what: str) -> Json:
+    def _lifecycle_event(self, what: str) -> Json:
         return {"type": f"response.{what}", "response": copy.deepcopy(self._response)}
 
     def _of_output(self, what: str) -> Json:

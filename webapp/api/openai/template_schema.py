@@ -1,4 +1,4 @@
-"""The wire schema of what is said to a model's chat template. Which names that knows, only the template can tell."""
+"""The wire schema of the options for a model's chat template. Only the template knows which names it reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TemplateBody(StrictBody):
 
     @property
     def template_options(self) -> dict[str, object]:
-        """`null` is unset here, too."""
+        """The options that the client set; `null` means unset."""
         given = {key: value for key, value in (self.chat_template_kwargs or {}).items() if value is not None}
         if not isinstance(given.get("enable_thinking", True), bool):
             raise InvalidRequest("It must be true or false.", f"{OPTIONS}.enable_thinking", "invalid_type")

@@ -16,7 +16,7 @@ routes = Blueprint("tokens", __name__, url_prefix="/v1")
 @routes.post("/tokenize")
 @takes(TokenizeBody, example={"model": EMBER, "input": "a warm fire"}, harmless=frozenset())
 def tokenize(body: TokenizeBody) -> Response:
-    """The tokens of a text, or of messages as a chat would begin with them."""
+    """Return the tokens of a text, or of messages as the chat template renders them."""
     body.check()
     if body.input is None:
         tokens = server().router.render(body.to_request(request_id()))
@@ -28,6 +28,6 @@ def tokenize(body: TokenizeBody) -> Response:
 @routes.post("/detokenize")
 @takes(DetokenizeBody, example={"model": EMBER, "tokens": [5, 6, 7]}, harmless=frozenset())
 def detokenize(body: DetokenizeBody) -> Response:
-    """The text of tokens, special ones included. `input` is what /v1/tokenize would take."""
+    """Return the text of tokens, special ones included. The answer's `input` fits /v1/tokenize."""
     text = server().router.detokenize(body.model, body.tokens)
     return json_response({"input": text, "text": text})

@@ -26,7 +26,7 @@ class TokenizeBody(TemplateBody):
             raise InvalidRequest("Give either 'input' or 'messages'.", "input", "invalid_value")
 
     def to_request(self, request_id: str) -> GenerationRequest:
-        """What a chat with these messages would ask."""
+        """Return the request that a chat with these messages would make."""
         return GenerationRequest(
             id=request_id,
             model=self.model,

@@ -14,7 +14,7 @@ from webapp.generation import Tool, ToolChoice
 PathOf = Callable[[Place], str]
 # OpenAI allows 128 and Anthropic names no number; Claude Code offers those of all its MCP servers at once.
 MAX_TOOLS = 512
-# Types that OpenAI defines; clients run some of them, but the models know those by heart only.
+# Types that OpenAI defines. Clients run some of them, but only OpenAI's models are trained to call those.
 _UNSUPPORTED_TYPES = frozenset(
     {
         "allowed_tools",
@@ -49,7 +49,7 @@ def _only_functions(kind: object) -> object:
 
 
 def _schema_of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """As far as templates and parsers look into it."""
+    """Check the schema as far as templates and parsers read it."""
     if schema.get("type", "object") != "object":
         raise ValueError("arguments are an object, so the schema's type must be 'object'")
     if not isinstance(schema.get("properties", {}), dict):
@@ -97,7 +97,7 @@ ChoiceBody = Annotated[ChoiceMode | Annotated[NamedChoice, Tag("<object>")], Dis
 def to_tools(
     bodies: Iterable[ToolBody] | None, choice: ChoiceBody | None, path_of: PathOf
 ) -> tuple[tuple[Tool, ...], ToolChoice]:
-    """What a request offers and asks for, as far as it fits together."""
+    """Return the tools and the tool choice of a request. Raises InvalidRequest if they do not fit together."""
     tools = tuple(body.to_tool() for body in bodies or ())
     if isinstance(choice, NamedChoice):
         chosen = ToolChoice("required", choice.function.name)
@@ -108,7 +108,7 @@ def to_tools(
 
 
 def check(tools: tuple[Tool, ...], choice: ToolChoice, path_of: PathOf) -> None:
-    """Raises InvalidRequest for tools and a choice that do not fit together; `path_of` is their body's."""
+    """Raise InvalidRequest if the tools and the choice do not fit together; `path_of` is the body's method."""
     names = [tool.name for tool in tools]
     for index, tool in enumerate(tools):
         if tool.name in names[:index]:

@@ -1,1 +1,1 @@
-"""How things are drawn on a page: Markdown, charts, and numbers as words. Knows no conversations."""
+"""Draws Markdown, charts, and numbers as words for the pages. Knows no conversations."""

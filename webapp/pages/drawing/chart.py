@@ -1,4 +1,4 @@
-"""Numbers as shapes: a bar cut into shares, a line over time. Knows no HTML."""
+"""Computes shapes from numbers: a bar cut into shares, a line over time. Knows no HTML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shares(parts: Iterable[tuple[str, int]], whole: int) -> list[Share]:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A line through equal spans of time, newest at the right. `top` is the number at its upper edge."""
+    """A line over equal spans of time, newest at the right. `top` is the value at its upper edge."""
 
     line: str
     area: str
@@ -46,7 +46,7 @@ class Chart:
 
 
 def _round_up(number: float) -> float:
-    """To 10, 20, 50, 100, …: a scale that does not jump at each step."""
+    """Round up to 10, 20, 50, 100, …, so that the scale does not jump at every point."""
     top = 10.0
     for factor in (2, 2.5, 2) * 12:
         if number <= top:

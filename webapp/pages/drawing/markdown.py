@@ -84,7 +84,7 @@ def _colour(code: str, language: str, attributes: str) -> str:
 
 
 def coloured(code: str, language: str) -> str:
-    """Code as safe markup, as in an answer."""
+    """Return code as safe, highlighted markup, as in an answer."""
     return _colour(code, language, "")
 
 
@@ -93,7 +93,7 @@ def _plain(code: str, language: str, attributes: str) -> str:
 
 
 def _fence(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    """A code block in a frame that names its language and can be copied."""
+    """Render a code block in a frame that names its language and has a copy button."""
     token = tokens[index]
     language = (token.info.strip().split() or [""])[0]
     code = options.highlight(token.content, language, "") if options.highlight else html.escape(token.content)
@@ -111,7 +111,7 @@ def _image(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opt
 
 
 def _heading(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    """An answer's headings stand below the page's h1 and the turn's h2."""
+    """Lower a heading's level: an answer's headings come below the page's h1 and the turn's h2."""
     token = tokens[index]
     level = min(6, int(token.tag[1]) + 2)
     return f"<h{level}{self.renderAttrs(token)}>" if token.nesting == 1 else f"</h{level}>\n"
@@ -126,7 +126,7 @@ def _table_close(self: RendererHTML, tokens: Sequence[Token], index: int, option
 
 
 def _direct(state: StateCore) -> None:
-    """A block whose first letter belongs to a script from right to left says so."""
+    """Set the direction of each block whose first letter is of a right-to-left script."""
     block: Token | None = None
     for token in state.tokens:
         if token.level == 0 and token.nesting == 1:
@@ -170,12 +170,12 @@ def _clean(markup: str) -> str:
 
 @lru_cache(maxsize=512)
 def render(text: str) -> str:
-    """A whole text: the form in which a finished answer is kept on the page."""
+    """Return the HTML of a whole text, as the page shows a finished answer."""
     return _clean(_parser(True).render(text))
 
 
 class GrowingMarkdown:
-    """Markdown of a text that grows: finished blocks are rendered once, only the open tail again and again.
+    """Renders a growing text: each finished block once, and the open tail after every piece.
 
     A link defined later, or a list that turns loose, is only right in `render` of the whole at the end.
     """
@@ -184,7 +184,7 @@ class GrowingMarkdown:
         self._pending = ""
 
     def feed(self, piece: str) -> tuple[str, str]:
-        """HTML of the blocks that this piece finished (or ''), and of the open tail."""
+        """Return the HTML of the blocks that this piece finished (or ''), and of the open tail."""
         self._pending += piece
         blocks = [token for token in _parser(False).parse(self._pending) if token.level == 0 and token.map]
         finished = ""

@@ -1,4 +1,4 @@
-"""How numbers, sizes and days are written on a page."""
+"""Writes numbers, sizes and days as the pages show them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seconds(duration: float) -> str:
 
 
 def age(duration: float) -> str:
-    """How long something lasts, in the two units that matter: 8 s, 3 min 5 s, 2 h 10 min."""
+    """Write a duration in its two largest units: 8 s, 3 min 5 s, 2 h 10 min."""
     whole = int(duration)
     if whole < 60:
         return f"{whole} s"
@@ -44,19 +44,19 @@ def rate(tokens_per_second: float) -> str:
 
 
 def short(model_id: str) -> str:
-    """A model's name as people say it: without the organisation, and a plain word as a name."""
+    """Return a model's short name: without the organisation, and a single plain word capitalised."""
     name = model_id.rsplit("/", 1)[-1]
     return name.capitalize() if name.isalpha() and name.islower() else name
 
 
 def labels(model_ids: Sequence[str]) -> dict[str, str]:
-    """What to call each of them in a choice: the whole name where short ones would read alike."""
+    """Return a label for each model: the short name, or the whole one where two short names are equal."""
     alike = Counter(map(short, model_ids))
     return {each: short(each) if alike[short(each)] == 1 else each for each in model_ids}
 
 
 def day(moment: float, today: date | None = None) -> str:
-    """The heading under which a conversation of that time stands in the list."""
+    """Return the heading in the conversation list for this time."""
     today = today or date.today()
     then = date.fromtimestamp(moment)
     if then >= today:
@@ -73,7 +73,7 @@ def clock(moment: float) -> str:
 
 
 def moment(then: float, today: date | None = None) -> str:
-    """A time of the day for what happened today, the day with it for what did not."""
+    """Write a time: the time of day if it is today, else with the date."""
     found, today = datetime.fromtimestamp(then), today or date.today()
     if found.date() == today:
         return f"{found:%H:%M:%S}"
@@ -81,7 +81,7 @@ def moment(then: float, today: date | None = None) -> str:
 
 
 def idle(duration: float) -> str:
-    """How long nothing happened, coarse enough not to flicker."""
+    """Write how long nothing happened, so coarsely that the page does not flicker."""
     if duration < 60:
         return "just used"
     return f"idle {duration // 60:.0f} min" if duration < 7200 else f"idle {duration // 3600:.0f} h"

@@ -1,1 +1,1 @@
-"""The one WebSocket of a tab: what the tab shows, and what changed since."""
+"""The one WebSocket of a tab: it receives what the tab shows, and sends what changed since."""

@@ -1,4 +1,4 @@
-"""`/live`: the one WebSocket of a tab. The tab says what it shows; it is sent what changed, as partials."""
+"""`/live`: the one WebSocket of a tab. The tab sends what it shows, and Hearth sends the changes as partials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.pages.live.tab import Tab
 
 COALESCE_SECONDS = 0.045
 STATUS_SECONDS = 0.5
-# A tab whose open block grew huge is drawn less often, so that it never takes the engine's time.
+# Pauses last this many times the drawing: a tab with a huge open block must not take the engine's time.
 BREATHERS = 4
 PING_SECONDS = 25
 LONGEST_MESSAGE_BYTES = 64 * 1024
@@ -24,9 +24,9 @@ SERVICE_RESTARTS = 1012
 
 
 class WakingEvent(threading.Event):
-    """simple_websocket sets one of these when a message or the end arrives; `also` hears of it too.
+    """simple_websocket sets this event when a message or the end arrives; `set` also calls `also`.
 
-    Waiting for ever is cut into pieces: simple-websocket 1.1.0 sets the event of a refused message before
+    A wait without a timeout ends after 5 seconds: simple-websocket 1.1.0 sets the event of a refused message before
     it marks the socket closed, and a reader that cleared it in between would sleep on.
     """
 
@@ -51,7 +51,7 @@ def register(app: Flask) -> None:
 
 
 def live(socket: Any) -> None:
-    """Runs on the socket's own thread until the tab goes; receive and send then raise ConnectionClosed."""
+    """Serve one tab on the socket's own thread. When the tab goes, receive and send raise ConnectionClosed."""
     tab = Tab(server())
     with server().chats.watch() as watch:
         socket.event.also = watch.wake
@@ -64,7 +64,7 @@ def live(socket: Any) -> None:
                 socket.send(news)
             time.sleep(max(COALESCE_SECONDS, BREATHERS * (time.monotonic() - began)))
             watch.wait(STATUS_SECONDS)
-    # Sign-in was switched on meanwhile, or a key was revoked: the tab of whoever has signed in comes back by itself.
+    # Sign-in was switched on meanwhile, or a key was revoked. A tab that is signed in connects again by itself.
     socket.close(SERVICE_RESTARTS)
 
 

@@ -1,4 +1,4 @@
-"""What one open tab shows, and from that the partials it needs next. Knows templates, not sockets."""
+"""Knows what one open tab shows, and makes the partials that it needs next. Knows templates, not sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def partial(target: str, swap: str, markup: str = "") -> str:
 
 
 class Tab:
-    """`hear` takes what the tab says of itself, `news` gives the messages that bring it up to date."""
+    """One open tab: `hear` takes its messages, and `news` yields the partials that bring it up to date."""
 
     def __init__(self, server: Server):
         self._server = server
@@ -45,7 +45,7 @@ class Tab:
         self._tail: Tail | None = None
 
     def hear(self, message: str | bytes) -> None:
-        """`{"room", "chat", "revision", "all"}`; a revision that is still the newest spares sending the thread."""
+        """Take a message `{"room", "chat", "revision", "all"}`. With the newest revision the tab needs no thread."""
         try:
             said = json.loads(message)
         except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ class Tab:
             self._meet(thread, bool(said.get("all")), thread.chat.revision == said.get("revision"))
 
     def _meet(self, thread: Conversation, everything: bool, current: bool) -> None:
-        """Remember what the page shows already: nothing that can be relied on unless it is current."""
+        """Remember the turns that the page shows, if it is current; otherwise `news` sends all of them."""
         turns = latest_turns(thread, everything)
         self._first = turns[0].id if turns else 0
         self._known = tuple(turn.id for turn in turns) if current else None
@@ -100,7 +100,7 @@ class Tab:
             yield from self._if_new("#profiles", profiles)
 
     def _list(self) -> Iterator[str]:
-        """A list that shows the hits of a search is left alone."""
+        """Yield the conversation list if it changed. A list with the hits of a search stays as it is."""
         yield from self._if_new("#conversation-list[data-query='']", conversation_list("", self.chat_id))
 
     def _changed(self, thread: Conversation) -> Iterator[str]:
@@ -121,7 +121,7 @@ class Tab:
         yield from self._following.news(answer, self._server)
 
     def _turns(self, thread: Conversation, values: dict[str, object]) -> Iterator[str]:
-        """Add and take away turns so that the tab shows exactly the thread's."""
+        """Add and remove turns so that the tab shows exactly the thread's."""
         shown = tuple(turn for turn in thread.turns if turn.id >= self._first)
         ids = tuple(turn.id for turn in shown)
         known, self._known = self._known, ids
@@ -137,7 +137,7 @@ class Tab:
             yield "".join(parts)
 
     def _ended(self, thread: Conversation, values: dict[str, object]) -> Iterator[str]:
-        """The whole answer once more: only now are late links and loose lists right."""
+        """Send the whole answer again: only now are late links and loose lists right."""
         turn = next((turn for turn in thread.turns if turn.id == self._running), None)
         if turn is None:
             return
@@ -154,7 +154,7 @@ class Tab:
 
 
 class Following:
-    """One running answer as a tab has it: finished blocks are appended, the open tail is morphed."""
+    """One running answer in a tab: finished blocks are appended, and the open tail is replaced by morphing."""
 
     def __init__(self, turn_id: int):
         self.turn_id = turn_id
@@ -196,7 +196,7 @@ class Following:
 
 
 def phase(answer: LiveAnswer, server: Server) -> str:
-    """What happens before the first word, in words."""
+    """Return a text about what happens before the first word, or ''."""
     if answer.text or answer.reasoning:
         return ""
     states = {model.id: model.state for model in server.engine.snapshot.models}

@@ -1,4 +1,4 @@
-"""The newest rows of the audit as one tab has them, and what changes in its table."""
+"""Knows the newest audit rows in one tab, and makes the changes for its table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from webapp.audit.log import AuditLog
 from webapp.pages.audit import PAGE_ROWS
 from webapp.store.audit import AuditRow, Filters
 
-# The table of a page without filters; the others stand still.
+# Selects the table of a page without filters; other tables do not change.
 LIVE = "#audit[data-live]"
 
 
 class Tail:
-    """The newest rows as one tab has them; what is new since is put in its place."""
+    """The newest rows in one tab; `news` inserts rows that are new since."""
 
     def __init__(self, log: AuditLog, revision: object):
-        """A tab that has the newest revision shows its rows; of any other nothing is known."""
+        """`revision` is the tab's own. If it is not the newest, the first news is the whole table."""
         self._log = log
         self._known: tuple[str, ...] | None = None
         self._revision = -1
@@ -27,7 +27,7 @@ class Tail:
             self._known = tuple(row.id for row in log.records.rows(Filters(), PAGE_ROWS))
 
     def news(self) -> Iterator[tuple[str, str, str]]:
-        """Target, swap and markup of each part that changes."""
+        """Yield target, swap and markup of each part that changes."""
         if self._log.revision == self._revision:
             return
         self._revision = self._log.revision
@@ -40,7 +40,7 @@ class Tail:
         yield from self._inserted(rows, known)
 
     def _inserted(self, rows: list[AuditRow], known: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-        """Rows that lie together go in together: targets are looked up before any of them is in the page."""
+        """Yield the new rows. Neighbours go together, because htmx looks up all targets before it inserts any row."""
         place, together = (f"{LIVE} #audit-table", "beforeend"), ""
         for row in reversed(rows):
             if row.id not in known:
