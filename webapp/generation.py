@@ -1,4 +1,4 @@
-"""The vocabulary between everything that generates and everything that shows.
+"""The types that pass between the code that generates and the code that serves clients and pages.
 
 A request goes down as a frozen `GenerationRequest`; events come up: `Prefill`, `Text`, `Reasoning`, `ToolCall`,
 then exactly one `Finish`. Nothing in here knows JSON, HTML or MLX.
@@ -17,7 +17,7 @@ Canceller = Literal["client", "api", "page"]
 ChoiceMode = Literal["auto", "none", "required"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Level = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-# What the engine or transformers' apply_chat_template gives a chat template itself.
+# Names that the engine or transformers' apply_chat_template sets itself in a chat template.
 # fmt: off
 RESERVED_OPTIONS = frozenset({
     "self", "messages", "conversation", "tools", "documents", "chat_template",
@@ -29,7 +29,7 @@ RESERVED_OPTIONS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A piece of a message that is text."""
+    """A piece of text in a message."""
 
     text: str
 
@@ -39,7 +39,7 @@ Part = TextPart
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call in the history of a conversation. `arguments` is text: JSON, unless the model wrote it wrongly."""
+    """A call in the history of a conversation. `arguments` is JSON text, unless the model wrote it wrongly."""
 
     id: str
     name: str
@@ -90,7 +90,7 @@ class SamplingParams:
     """How one token is chosen. Temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 filter nothing.
 
     Penalties count the whole output; repetition_penalty counts the prompt too, as in transformers. `logit_bias`: token
-    ids and what is added to their logits. With xtc_probability all tokens above xtc_threshold but the least likely of
+    ids and numbers added to their logits. With xtc_probability all tokens above xtc_threshold but the least likely of
     them are left out.
     """
 
@@ -109,7 +109,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What an answer must conform to: the text of a JSON schema, a regular expression or a Lark grammar."""
+    """The form that an answer must have: the text of a JSON schema, a regular expression or a Lark grammar."""
 
     kind: Literal["JSON schema", "regex", "grammar"]
     text: str
@@ -117,14 +117,14 @@ class Grammar:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a client asks for, checked and typed.
+    """A client's request for an answer, checked and typed.
 
     Either `messages` (rendered with the model's chat template) or `prompt` (text, or token ids) is set.
     `prompt_index` counts the prompts of one client's request. `sampling` holds only the fields of `SamplingParams` that
     the client set itself. `effort` is how much the model is to think before it answers. A template option that the
     template does not know is refused where the request `insists_on_options`; otherwise it is a wish.
     `whole`: the id of the request that this is a part of, when it is one of several answers. `owner`: the name of the
-    key that asks, or None for whoever sits at this machine.
+    API key that the request came with, or None for a person at this machine.
 
     Errors name a `Place`: ("model",), ("messages",), ("prompt", prompt_index), or a token of that as ("prompt",
     prompt_index, token_index), ("tools",) or a part of one as ("tools", index, "parameters", …), ("tool_choice",),
@@ -157,7 +157,7 @@ class GenerationRequest:
 
     @property
     def offered_tools(self) -> tuple[Tool, ...]:
-        """Those the model hears of: with the choice "none" it hears of none, and nothing it writes is a call."""
+        """The tools that the model sees. With the choice "none" it sees none, and nothing it writes is a call."""
         return () if self.tool_choice.mode == "none" else self.tools
 
     @property
@@ -168,11 +168,11 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a request is answered on, whoever answers: nothing is left open any more.
+    """Everything that a request leaves open, decided: the complete terms on which any provider answers.
 
     `messages` are the request's, behind a profile's system prompt if they bring none. `template_wishes` are a profile's
     options for a chat template: the request's own win over them, name by name, and a template that does not know one
-    goes without. `max_tokens` is the longest answer, `context_length` that of prompt and answer together.
+    goes without. `max_tokens` limits the answer, `context_length` prompt and answer together.
     """
 
     messages: tuple[Message, ...]
@@ -184,7 +184,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts, or token ids, to be made vectors. `owner` as in `GenerationRequest`. Errors name ("texts", index)."""
+    """A request for vectors of texts or token ids. `owner` as in `GenerationRequest`. Errors name ("texts", index)."""
 
     id: str
     model: str
@@ -193,7 +193,7 @@ class EmbeddingRequest:
 
 
 class Edition(NamedTuple):
-    """A model as its files are at a time. Another edition of it has other weights, another tokenizer, or both."""
+    """A model with the version of its files. Another edition has other weights, another tokenizer, or both."""
 
     id: str
     path: Path
@@ -204,8 +204,8 @@ class Edition(NamedTuple):
 class InstalledModel:
     """A model folder on disk. `sampling` is what its generation_config.json recommends.
 
-    `can_think`: its chat template can be asked for thoughts. `version` is another when one of the files is; `read_at`
-    tells which of two versions is the newer.
+    `can_think`: its chat template can be asked for thoughts. `version` differs whenever one of the files does; the
+    later `read_at` tells which of two versions is the newer.
     """
 
     id: str
@@ -251,7 +251,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """The prompt is being computed: `done_tokens` of `total_tokens`, cached ones included."""
+    """The prompt is in prefill: `done_tokens` of `total_tokens` are computed, including cached ones."""
 
     done_tokens: int
     total_tokens: int
@@ -259,7 +259,7 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token of the answer with its natural logarithm of likelihood, and the likeliest at its place, best first."""
+    """A token of the answer, its likelihood as natural logarithm, and the likeliest at its place, best first."""
 
     token: bytes
     logprob: float
@@ -268,7 +268,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer; `tokens` are those it came of, for a request that wants to know."""
+    """A piece of the answer; `tokens` are its tokens, if the request has `top_logprobs`."""
 
     text: str
     tokens: tuple[TokenLogprob, ...] = ()
@@ -304,8 +304,8 @@ class ToolCall:
 class Finish:
     """Always the last event. A failure is raised from the stream instead.
 
-    `cancelled_by`: see `Canceller`. `stop_string`: the one of the request's that ended the text.
-    `unparsed_calls`: how often the model began a call that was none; what it wrote is in the text.
+    `cancelled_by`: see `Canceller`. `stop_string`: the stop string that ended the text.
+    `unparsed_calls`: how many calls could not be parsed; what the model wrote is in the text.
     """
 
     reason: FinishReason
@@ -318,7 +318,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An event of one of several answers to a request, its Finish included. Then the stream's own Finish sums up."""
+    """An event of one of several answers to a request, also its Finish. The stream's own Finish then sums up."""
 
     index: int
     event: Text | Reasoning | ToolCall | Finish
@@ -329,7 +329,7 @@ Event = Prefill | Text | Reasoning | ToolCall | Embedding | Choice | Finish
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer: the fold of a stream."""
+    """A whole answer, collected from the events of a stream."""
 
     text: str
     reasoning: str

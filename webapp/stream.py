@@ -1,4 +1,4 @@
-"""What a caller of anything that generates holds in its hand."""
+"""The stream of events that every generating call returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from webapp.generation import Completion, Event, Finish, Reasoning, Text, TokenL
 
 
 class Stream:
-    """Iterate for events; `close()` cancels, from any thread and as often as one likes.
+    """Iterate for events. `close()` cancels; any thread may call it, any number of times.
 
     Iterating raises a `HearthError` when the request fails. After `Finish` it is exhausted. Closing
     from another thread makes the iterating one see `Finish("cancelled")`. `answered_by` is the model's id.
@@ -32,7 +32,7 @@ class Stream:
 
 
 def collect(events: Iterator[Event]) -> Completion:
-    """Fold a stream into the whole answer: the plain reply is never a second path."""
+    """Collect a stream into the whole answer, so that plain replies take the same path as streams."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
@@ -52,7 +52,7 @@ def collect(events: Iterator[Event]) -> Completion:
 
 
 def whole_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
-    """One piece for each call."""
+    """Join the pieces of each call into one."""
     return tuple(
         replace(first, arguments="".join(piece.arguments for piece in (first, *rest)))
         for _, (first, *rest) in groupby(pieces, key=lambda piece: piece.index)

@@ -61,7 +61,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def is_folder(path: Path) -> bool:
-    """`Path.is_dir` raises for a link to where we may not look."""
+    """True for a folder; False for a link to a place that Hearth may not read, where `Path.is_dir` raises."""
     try:
         return path.is_dir()
     except OSError:
@@ -89,7 +89,7 @@ def modified(path: Path) -> float:
 
 
 def read_model(model_id: str, folder: Path, bundled: bool) -> InstalledModel:
-    """Describe a model folder, even one that goes away meanwhile: what is wrong shows when it is loaded."""
+    """Describe a model folder, even one that vanishes meanwhile; loading it later reports what is wrong."""
     read_at, version = time.monotonic(), version_of(folder)
     config = read_json(folder / "config.json")
     nested = config.get("text_config")
@@ -110,7 +110,7 @@ def read_model(model_id: str, folder: Path, bundled: bool) -> InstalledModel:
 
 
 def version_of(folder: Path) -> str:
-    """Another one whenever a file that loading reads is another: by names, sizes and times of change."""
+    """A hash that differs when a file that loading reads has another name, size or time of change."""
     try:
         files = sorted(file for file in folder.iterdir() if file.suffix in READ_SUFFIXES)
     except OSError:
@@ -119,7 +119,7 @@ def version_of(folder: Path) -> str:
 
 
 def stamp(file: Path) -> tuple[str, int, int]:
-    """Its name, size in bytes and time of change in nanoseconds."""
+    """The file's name, size in bytes and time of change in nanoseconds."""
     try:
         state = file.stat()
     except OSError:
@@ -157,7 +157,7 @@ def can_think(folder: Path) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Empty where it cannot be read."""
+    """The file's text; empty when the file cannot be read."""
     try:
         return path.read_text("utf-8", errors="replace")
     except OSError:

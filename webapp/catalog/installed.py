@@ -15,7 +15,7 @@ from webapp.generation import InstalledModel
 
 # A new model is seen within five seconds.
 LOOK_SECONDS = 4.0
-# Names that nobody knows wake the thread, but no more often than this.
+# A request for an unknown name wakes the thread; looks begin at least this far apart.
 SHORTEST_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0
 
@@ -31,8 +31,8 @@ def hub_cache(environ: Mapping[str, str]) -> Path:
 class Catalog:
     """All installed models, as the disk was when it was last looked at. Thread-safe: a look replaces the whole list.
 
-    Once started, a thread of its own looks every few seconds, and at once for a name that nobody knows; requests read
-    what it found last. Without that thread, as on the command line, each question looks for itself.
+    Once started, a thread of its own looks every few seconds, and at once when a request names an unknown model;
+    requests read what it found last. Without that thread, as on the command line, each call looks at the disk itself.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Catalog:
         self._thread = threading.Thread(target=self._keep_looking, name="catalog", daemon=True)
 
     def start(self) -> None:
-        """Look from now on, on a thread of its own."""
+        """Start the thread that looks at the disk."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         with self._state:
             self._closed = True
             self._state.notify_all()
 
     def models(self) -> tuple[InstalledModel, ...]:
-        """All installed models, the bundled ones last; the first folder to use an id has it."""
+        """All installed models, the bundled ones last. When two folders share an id, the first one counts."""
         if not self._thread.is_alive():
             return self._look()
         if self._looks == 0:
@@ -72,7 +72,7 @@ class Catalog:
         return self._models
 
     def find(self, model_id: str) -> InstalledModel:
-        """Raises ModelNotFound, which names what is installed; a model that came a moment ago is found."""
+        """The model of this id, even one installed a moment ago. Raises ModelNotFound, which names all installed."""
         found = _named(model_id, self.models())
         if found is None and self._thread.is_alive():
             self._await_look()
@@ -83,7 +83,7 @@ class Catalog:
 
     @property
     def default(self) -> InstalledModel:
-        """What a new chat is offered: an installed model before the bundled guide."""
+        """The model that a new chat begins with: an installed model if there is one, else the bundled guide."""
         models = self.models()
         if not models:
             raise ModelNotFound("", ())
@@ -91,13 +91,13 @@ class Catalog:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where models are looked for, besides the bundled ones."""
+        """The folders that are searched for models, besides the bundled ones."""
         return (*self._models_dirs, self._hub_cache)
 
     def _await_look(self) -> None:
-        """Until a look that begins from now on has ended; a slow disk holds nobody up for ever."""
+        """Wait until a look that begins after this call has ended, at most PATIENCE_SECONDS."""
         with self._state:
-            # A look that is under way may have passed what is wanted.
+            # A look that is under way may already have passed the new model.
             enough = self._looks + (2 if self._looking else 1)
             self._wanted = True
             self._state.notify_all()
@@ -135,7 +135,7 @@ class Catalog:
         yield from ((model_id, path, True) for model_id, path in model_folders(self._bundled))
 
     def _describe(self, model_id: str, path: Path, bundled: bool) -> InstalledModel:
-        """Files are read only where one of them changed since the last look."""
+        """Describe a model; its files are read again only when one of them has changed since the last look."""
         known = self._described.get(path)
         if known is None or known.id != model_id or known.version != version_of(path):
             known = self._described[path] = read_model(model_id, path, bundled)

@@ -20,10 +20,10 @@ TokenizerOf = Callable[[InstalledModel], Tokenizer]
 
 
 class Backend:
-    """MLX and its tokenizers, once they are needed. Also the engine's Loader. Thread-safe."""
+    """Gives access to MLX and its tokenizers, imported when first needed. Also the engine's Loader. Thread-safe."""
 
     def __init__(self, blas_folder: Path | None = None) -> None:
-        """`blas_folder`: where a BLAS may be put at the first start; with None none is."""
+        """`blas_folder`: the folder that the first start may write a BLAS into; with None it writes none."""
         self._blas_folder = blas_folder
         self._lock = threading.Lock()
         self._opened: tuple[Loader, TokenizerOf] | None = None
@@ -36,7 +36,7 @@ class Backend:
         threading.Thread(target=self._open, name="import-mlx", daemon=True).start()
 
     def wait(self, patience_seconds: float) -> None:
-        """Until MLX is here. Raises what importing it raised, and TimeoutError."""
+        """Wait until MLX is imported. Raises the error of a failed import, or TimeoutError."""
         opening = ThreadPoolExecutor(1, "wait-mlx")
         try:
             opening.submit(self._open).result(patience_seconds)
@@ -60,7 +60,7 @@ class Backend:
         return self._open()[1](model)
 
     def memory_bytes(self) -> int:
-        """Memory for models; until MLX is here and knows its device, the machine's."""
+        """Memory of the device that computes, in bytes; until MLX is imported, the machine's memory."""
         return self._memory_bytes
 
     def estimate_bytes(self, model: InstalledModel) -> int:

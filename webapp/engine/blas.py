@@ -1,7 +1,7 @@
 """Decides which BLAS computes MLX's float32 products on Linux, and loads it before MLX is imported.
 
 MLX's Linux wheel carries the reference BLAS; a library loaded earlier with global symbols takes its place, and computes
-products of 16 to 256 rows 25 to 80 times as fast. `HEARTH_BLAS` names another than the one pip brings, or `none`.
+products of 16 to 256 rows 25 to 80 times as fast. `HEARTH_BLAS` names another library, or `none`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NONE = "none"
 PRODUCT = "cblas_sgemm"  # what MLX calls; a library without it is no BLAS for MLX
 CPU_INFO = Path("/proc/cpuinfo")
 PENTIUM_4_FAMILY = 15
-# OpenBLAS's kernels, fastest first, and what a processor must be able to do for them.
+# OpenBLAS's kernels, fastest first, and the processor features that each needs.
 KERNELS = (
     ("SkylakeX", frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})),
     ("Haswell", frozenset({"avx2", "fma"})),
@@ -53,7 +53,7 @@ def load(folder: Path | None = None) -> str:
 
 
 def kernel_to_name(cpuinfo: str) -> str | None:
-    """The kernel for the processor described in /proc/cpuinfo where OpenBLAS must be given its name, else None.
+    """The kernel that OpenBLAS must be told to use on the processor of this /proc/cpuinfo, else None.
 
     OpenBLAS 0.3.34 takes every Intel processor whose family is 15 or more, the newest too, for a Pentium 4.
     """
@@ -74,7 +74,7 @@ def _load_brought(folder: Path | None) -> str:
 
 
 def _take(path: str) -> str:
-    """Load the library so that MLX finds it, and return its name. Raises OSError when it is none that MLX can use."""
+    """Load the library so that MLX finds it, and return its name. Raises OSError when MLX cannot use it."""
     library = ctypes.CDLL(path)
     if not hasattr(library, PRODUCT):
         raise OSError(f"{path}: it has no {PRODUCT}")

@@ -1,4 +1,4 @@
-"""How much the prefix caches of all models hold together, and which of their entries goes first. Engine thread only."""
+"""One byte limit for the prefix caches of all models, and the order in which entries go. Engine thread only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# An entry that a later prompt has used counts as used by the next requests too, so many of them.
+# An entry that a later prompt has used is ordered as if used this many requests later than it was.
 SHARED_REQUESTS = 64
 
 
 class CacheKey(NamedTuple):
-    """Whose KV it is, and what else than its tokens made it. Prompts find only entries of their own key."""
+    """The owner of a KV cache entry, and a fingerprint of its other inputs. Prompts find only entries of their key."""
 
     owner: str = ""
     fingerprint: str = ""
@@ -23,9 +23,9 @@ ANYBODYS = CacheKey()
 
 @dataclass(eq=False, slots=True)
 class CachedPrefix:
-    """The KV of a prompt's first tokens. `layers` are the business of the cache that keeps them.
+    """The KV of a prompt's first tokens. `layers` belong to the prefix cache that stores them; nothing else reads them.
 
-    `drop` takes it out of its cache. `shared`: a later prompt began with it. `last_request` numbers its last use.
+    `drop` removes it from its cache. `shared`: a later prompt began with it. `last_request` numbers its last use.
     """
 
     tokens: tuple[int, ...]
@@ -52,24 +52,24 @@ class CacheBudget:
         self._shared: OrderedDict[CachedPrefix, None] = OrderedDict()
 
     def obey(self, limit_bytes: int) -> None:
-        """Hold another limit from now on."""
+        """Set a new limit and drop entries until it holds."""
         self.limit_bytes = limit_bytes
         self.shrink(limit_bytes)
 
     def add(self, entry: CachedPrefix) -> None:
-        """Count an entry in as the last to go, and hold the limit."""
+        """Add an entry as the last to go, then drop entries until the limit holds."""
         entry.last_request = self._requests
         self._order_of(entry)[entry] = None
         self.used_bytes += entry.nbytes
         self.shrink(self.limit_bytes)
 
     def remove(self, entry: CachedPrefix) -> None:
-        """Count an entry out that its cache no longer keeps."""
+        """Stop counting an entry that its cache has removed."""
         del self._order_of(entry)[entry]
         self.used_bytes -= entry.nbytes
 
     def count_request(self, used: CachedPrefix | None) -> None:
-        """A prompt came; the entry that it used, if any, becomes the last to go."""
+        """Count one more prompt. The entry that it used, if any, becomes the last to go."""
         self._requests += 1
         if used is not None:
             del self._order_of(used)[used]

@@ -1,4 +1,4 @@
-"""What other threads ask of the engine."""
+"""The commands that other threads post to the engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """`effects` gets what happened, in words."""
+    """Obey new limits. `effects` receives sentences about what happened."""
 
     limits: Limits
     effects: Future[list[str]] = field(default_factory=Future)
@@ -31,7 +31,7 @@ class Configure:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`done` hears when the model is loaded, or why it will not be."""
+    """Load a model. `done` completes when it is loaded, or fails with the reason."""
 
     model: InstalledModel
     done: Future[None] = field(default_factory=Future)
@@ -39,7 +39,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """`effect` gets what happens, in words, or the Conflict."""
+    """Unload a model. `effect` receives a sentence about what happens, or fails with Conflict."""
 
     model_id: str
     effect: Future[str] = field(default_factory=Future)

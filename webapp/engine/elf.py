@@ -54,7 +54,7 @@ def without_prefix(library: bytes, prefix: bytes) -> bytes:
 
 
 def _tables(library: bytearray) -> dict[int, int]:
-    """Where the dynamic linker's tables begin in the file, by the number of their kind."""
+    """The offsets of the dynamic linker's tables in the file, by the number of their kind."""
     if not library.startswith(ELF_64_LITTLE_ENDIAN):
         raise CannotRename("not a 64-bit ELF file")
     segments = list(_segments(library))
@@ -83,7 +83,7 @@ def _offset(segments: Iterable[Segment], address: int) -> int:
 
 
 def _exported(library: bytearray, table: int) -> tuple[int, int]:
-    """The first and the last symbol that the hash table leads to; those before are what the library itself asks for."""
+    """The first and the last symbol that the hash table leads to; the symbols before are imports."""
     buckets, first, blooms, _ = struct.unpack_from("<IIII", library, table)
     chains_of = table + 16 + blooms * 8
     last = max(struct.unpack_from(f"<{buckets}I", library, chains_of))
@@ -98,8 +98,8 @@ def _text(library: bytearray, start: int) -> bytes:
 
 
 def _write_hash_table(library: bytearray, table: int, first: int, names: list[bytes]) -> None:
-    """One bucket, in which the symbols stay in their order: several would want them sorted, and all that refers to
-    them by number changed. The Bloom filter turns away what is not here, as before."""
+    """Write a hash table of one bucket, which keeps the symbols in their order; with several they would need new
+    numbers everywhere. The Bloom filter still rejects names that the library does not export."""
     _, _, blooms, shift = struct.unpack_from("<IIII", library, table)
     hashes = [gnu_hash(name) for name in names]
     filters = [0] * blooms

@@ -74,7 +74,7 @@ class Engine:
     # Any thread
 
     def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence; its outbox gets the answer. Raises QueueFull or EngineStopped at once."""
+        """Queue a sequence; its outbox receives the answer. Raises QueueFull or EngineStopped at once."""
         with self._admission:
             if not self._accepting:
                 raise EngineStopped("Hearth is shutting down.")
@@ -85,37 +85,37 @@ class Engine:
             self._inbox.put(Submit(sequence))
 
     def cancel(self, sequence_id: str, by: Canceller = "client") -> bool:
-        """End a sequence wherever it is; False when there is none of that id."""
+        """End a sequence, waiting or running; False when no sequence has that id."""
         return self._cancel_where(lambda each: each.id == sequence_id, by)
 
     def cancel_request(self, request_id: str, by: Canceller, may_cancel: Callable[[str | None], bool]) -> bool:
-        """End all parts of a request, or the one part that has this id itself, if `may_cancel` says so of their owner.
+        """End all parts of a request, or the one part with this id, if `may_cancel` is true for their owner.
 
         False when there is nothing to end.
         """
         return self._cancel_where(lambda each: request_id in (each.request_id, each.id) and may_cancel(each.owner), by)
 
     def _cancel_where(self, fits: Callable[[Sequence], bool], by: Canceller) -> bool:
-        with self._admission:  # who is live is in the inbox by then, and the cancel behind it
+        with self._admission:  # each live sequence is in the inbox by then, so the cancel comes after it
             found = [sequence.id for sequence in list(self._live.values()) if fits(sequence)]
         for sequence_id in found:
             self._inbox.put(Cancel(sequence_id, by))
         return bool(found)
 
     def configure(self, limits: Limits) -> Future[list[str]]:
-        """Obey new limits from the next step on; running sequences are never cut off. The future: what happened."""
+        """Obey new limits from the next step on; running sequences go on. The future gives sentences on the effects."""
         command = Configure(limits)
         self._inbox.put(command)
         return command.effects
 
     def load(self, model: InstalledModel) -> Future[None]:
-        """Load a model as soon as there is room. The future raises why it could not be."""
+        """Load a model as soon as there is room. The future raises the reason when loading fails."""
         command = Load(model)
         self._inbox.put(command)
         return command.done
 
     def unload(self, model_id: str) -> Future[str]:
-        """Unload a model once its requests are through. The future: what happens, or Conflict."""
+        """Unload a model after its requests. The future gives a sentence about what happens, or raises Conflict."""
         command = Unload(model_id)
         self._inbox.put(command)
         return command.effect
@@ -129,7 +129,7 @@ class Engine:
         return self._thread.is_alive()
 
     def health(self) -> Health:
-        """From the heartbeat of the thread, not from its existence."""
+        """Whether the engine thread still steps: judged by its heartbeat, not by whether the thread exists."""
         silent = self._clock() - self._heartbeat
         if not self.running:
             return Health(False, "The engine thread is not running.")
@@ -222,7 +222,7 @@ class Engine:
                 self._stopped = True
 
     def _reply(self, future: Future[T], work: Callable[[], T]) -> None:
-        """Do a command and say how it went, once everybody can see it."""
+        """Do a command, publish a snapshot that shows its effect, then give the future its result or HearthError."""
         result = error = None
         try:
             result = work()
@@ -235,7 +235,7 @@ class Engine:
             future.set_result(cast(T, result))
 
     def _configure(self, limits: Limits) -> list[str]:
-        """What happened, and what is still to come, in words."""
+        """Obey new limits; returns sentences about what happened and what still has to happen."""
         self._limits = limits
         effects = self._pool.configure(limits.pool)
         over_bytes = self._pool.budget.used_bytes - self._pool.budget.limit_bytes
@@ -256,7 +256,7 @@ class Engine:
         self._end(sequence, "cancelled")
 
     def _take_out(self, sequence: Sequence) -> None:
-        """Out of the queue, or out of its batch."""
+        """Remove a sequence from the queue, or from its batch."""
         if not self._scheduler.remove(sequence):
             for runner, _ in self._pool.runners():
                 self._attempt(runner, partial(runner.cancel, sequence))
@@ -272,7 +272,7 @@ class Engine:
                 self._fail(sequence, error)
 
     def _admit_waiting(self) -> None:
-        """Admit in order of arrival. Who finds no memory holds up all behind: they would take it first, for ever."""
+        """Admit in order of arrival. One without memory holds up all behind it, or they would always take it."""
         if self._without_room is not None:
             self._without_room.refusal = None
             self._without_room = None
@@ -286,7 +286,7 @@ class Engine:
 
     @contextmanager
     def _marking(self, asking: Sequence) -> Iterator[None]:
-        """Who finds no room is known to wait for memory until it is looked at again."""
+        """Mark the sequence as waiting for memory when NoRoom is raised, until the next attempt to admit it."""
         try:
             yield
         except NoRoom as no_room:
@@ -342,8 +342,8 @@ class Engine:
             self._deliver(output)
 
     def _attempt(self, runner: Runner, work: Callable[[], T]) -> T | None:
-        """Do something to a batch; if that breaks it, rebuild it, and everyone in it is told."""
-        broken = runner.sequences()  # before: who ends in a step that breaks is not in the batch afterwards
+        """Do something to a batch; if that raises, reset the batch and fail every sequence that was in it."""
+        broken = runner.sequences()  # read before: a sequence that ends in a broken step has left the batch
         try:
             return work()
         except Exception:
@@ -382,12 +382,12 @@ class Engine:
             sequence.outbox.put(End(reason))
 
     def _fail(self, sequence: Sequence, error: HearthError) -> None:
-        """Its thread gets an error of its own to raise: others may fail of the same."""
+        """End a sequence with a copy of the error, so that each request's thread raises its own."""
         if self._forget(sequence):
             sequence.outbox.put(Failed(error.again()))
 
     def _forget(self, sequence: Sequence) -> bool:
-        """False when it was already over, as when a cancel found the batch broken."""
+        """Release a live sequence; False when it had already ended, as when a cancel found the batch broken."""
         if self._live.pop(sequence.id, None) is None:
             return False
         self._pool.release(sequence)

@@ -1,4 +1,4 @@
-"""What the engine obeys, in its own units: made from the settings, swapped whole, in force between two steps."""
+"""The engine's limits in its own units, made from the settings. The engine swaps them whole between two steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """What the pool may hold. 0 means no limit for `max_models`, and never for `idle_seconds`.
+    """Limits of the pool. `max_models` 0 means any number; `idle_seconds` 0 never unloads an idle model.
 
     `prefix_cache_bytes` is for the prefix caches of all models together.
     """
@@ -38,7 +38,7 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All of it. Running sequences keep the timeouts they were admitted under."""
+    """All limits of the engine. Running sequences keep the timeouts they were admitted under."""
 
     batch_size: int = 32
     max_waiting: int = 256

@@ -32,6 +32,6 @@ def machine_bytes() -> int:
 
 
 def _all_but_reserve(total_bytes: int) -> int:
-    """Less a quarter, at least 4 and at most 8 GiB; never less than half."""
+    """The total minus a reserve: a quarter of it, but at least 4 GiB, at most 8 GiB, and never over half the total."""
     reserve = min(max(total_bytes // 4, 4 * GIB), 8 * GIB)
     return max(total_bytes - reserve, total_bytes // 2)

@@ -1,6 +1,6 @@
-"""The OpenBLAS that pip brings, under the names that MLX asks for.
+"""Makes a copy of the OpenBLAS that pip brings, with the symbol names that MLX calls.
 
-The package scipy-openblas32 exports `scipy_cblas_sgemm`, MLX asks for `cblas_sgemm`. A copy with the usual names is
+The package scipy-openblas32 exports `scipy_cblas_sgemm`, MLX calls `cblas_sgemm`. A copy with the usual names is
 made once: by `make install` below Python's own folder, by `make app` into the program, otherwise at the first start.
 """
 
@@ -23,7 +23,7 @@ INSTALLED = Path(sys.prefix) / "lib" / "hearth"
 
 
 class NotBrought(Exception):
-    """There is no OpenBLAS here that MLX could use; the message says why."""
+    """Raised when this installation has no OpenBLAS that MLX can use; the message says why."""
 
 
 def find(folder: Path | None) -> Path:
@@ -70,7 +70,7 @@ def _file_name() -> str:
 
 
 def _write(library: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all, also when several do it at once or the power goes."""
+    """Write the file whole or not at all, even when several processes write at once or the power fails."""
     descriptor, name = tempfile.mkstemp(prefix=".openblas-", dir=library.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

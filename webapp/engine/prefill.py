@@ -16,13 +16,13 @@ BURST_STEPS = 4
 LONGEST_CHUNK_SECONDS = 0.2
 MOST_PROMPTS_ABREAST = 32
 MOST_TEXTS_ABREAST = 32
-# Short of this part of the tokens that were allowed, a step shows only how quick it is at least.
+# A step that fills less than this share of its allowed tokens gives only a lower bound of the speed.
 FILLED = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a step computes beside one more token for every answer.
+    """The prefill that a step computes, beside one more token for every answer.
 
     The first `prompts` of those in prefill are computed abreast, at most `chunk_tokens` of each; then the first `texts`
     of those that become vectors, at most `text_tokens` of each. Each of the two should take about `seconds`.
@@ -37,7 +37,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step computed and how long that took: `seconds` for prompts and answers, `text_seconds` for texts.
+    """The work of a step and its time: `seconds` for prompts and answers, `text_seconds` for texts.
 
     `text_tokens` counts padding too.
     """
@@ -62,9 +62,9 @@ class PrefillSpeed:
         return max(self.SMALLEST_CHUNK, int(self.tokens_per_second * seconds))
 
     def learn(self, tokens: int, seconds: float, target_seconds: float, exact: bool) -> None:
-        """One odd step does not count for much, and a quick one that was short of tokens tells nothing.
+        """Learn from a step, which changes the speed by a factor of 0.7 to 2. A quick step with few tokens is ignored.
 
-        Unless its seconds are `exact` and it was quicker than thought.
+        It still counts if its seconds are `exact` and it was faster than the speed learnt so far.
         """
         change = tokens / max(seconds, 1e-4) / self.tokens_per_second
         filled = tokens >= FILLED * self.tokens_in(target_seconds)
@@ -94,7 +94,7 @@ class PrefillPolicy:
         return Plan(abreast, chunk_tokens, texts_abreast(texts, text_tokens), text_tokens, seconds)
 
     def learn(self, plan: Plan, work: Work) -> None:
-        """Learn from what a step that was planned here took."""
+        """Learn the model's speed from the work of a step and its plan."""
         if work.prompt_tokens:
             prompt_seconds = work.seconds - (self._decode_seconds if work.answers else 0.0)
             self.prompt_speed.learn(work.prompt_tokens, prompt_seconds, plan.seconds, exact=not work.answers)
@@ -105,16 +105,16 @@ class PrefillPolicy:
 
 
 def allowed_seconds(prompts: int, answers: int, stall_seconds: float) -> float:
-    """How long a step's prefill may take; twice the allowed pause while more wait than are answered."""
+    """How long a step's prefill may take; twice the allowed pause while there are more prompts than answers."""
     if answers == 0:
         return LONGEST_CHUNK_SECONDS
     return min(LONGEST_CHUNK_SECONDS, stall_seconds * (2 if prompts > answers else 1))
 
 
 def share(prompts: Seq[Sequence], tokens: int, steps: int) -> tuple[int, int]:
-    """Share a step's tokens among the first prompts that fill `steps` of them: how many, and how much of each.
+    """Share a step's tokens among the first prompts that fill `steps` of them: returns how many, and tokens of each.
 
-    Two at least, so that a short one overtakes, and all that have begun, which go on side by side. A burst, more
+    It takes at least two, so that a short one overtakes, and all begun ones, which go on side by side. A burst, more
     prompts than answers, is computed abreast: a decode step costs nearly the same for one row as for many, so its rows
     had better start together.
     """
@@ -129,7 +129,7 @@ def share(prompts: Seq[Sequence], tokens: int, steps: int) -> tuple[int, int]:
 
 
 def texts_abreast(texts: Seq[Sequence], tokens: int) -> int:
-    """How many of the first texts fit beside each other, padded to the longest. One of several steps is alone."""
+    """How many of the first texts fit beside each other, padded to the longest. A text of several steps is alone."""
     longest = 0
     for count, sequence in enumerate(texts[:MOST_TEXTS_ABREAST]):
         longest = max(longest, len(sequence.prompt.tokens))

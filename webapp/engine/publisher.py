@@ -1,4 +1,4 @@
-"""Makes the snapshots that pages and /api/pool read, often enough to be true and seldom enough to be free."""
+"""Makes the snapshots that pages and /api/pool read, often enough to be current, seldom enough to cost little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPEED_WINDOW_SECONDS = 2.0
 
 
 class Publisher:
-    """Engine thread only, but for `snapshot`, which anybody may read."""
+    """Publishes snapshots. Engine thread only, except `snapshot`, which any thread may read."""
 
     def __init__(self, pool: Pool, clock: Callable[[], float]):
         self._pool = pool
@@ -30,7 +30,7 @@ class Publisher:
         self.snapshot = self._make(())
 
     def changed(self) -> None:
-        """A request or model came or went: readers should know soon."""
+        """Make the next snapshot due soon, because a request or model came or went."""
         self._changed = True
 
     def count_token(self) -> None:
@@ -38,7 +38,7 @@ class Publisher:
         self._history.count(1)
 
     def publish(self, sequences: Iterable[Sequence], at_once: bool) -> None:
-        """Swap in a new snapshot when it is due; at once before the engine goes idle, and before it says "done"."""
+        """Swap in a new snapshot if it is due, or `at_once`: before the engine goes idle or reports a command done."""
         self._steps += 1
         due = AFTER_CHANGE_SECONDS if self._changed else EVERY_SECONDS
         if at_once or self._clock() - self._published >= due:

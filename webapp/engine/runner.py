@@ -1,4 +1,4 @@
-"""What the engine asks of a loaded model, and of whoever loads one.
+"""The interfaces of a loaded model and of a loader, as the engine uses them.
 
 The engine steps runners without knowing MLX; tests drive it with a runner written in plain Python.
 """
@@ -17,7 +17,7 @@ from webapp.generation import FinishReason, InstalledModel
 
 @dataclass(frozen=True, slots=True)
 class Prefilled:
-    """A sequence's prompt is computed up to `done_tokens`, cached ones included."""
+    """A sequence's prompt is computed up to `done_tokens`, including cached tokens."""
 
     sequence: Sequence
     done_tokens: int
@@ -32,7 +32,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """After a sequence's last token; the runner has forgotten it."""
+    """A sequence has ended after its last token; the runner has forgotten it."""
 
     sequence: Sequence
     reason: FinishReason
@@ -40,7 +40,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A sequence cannot go on, alone; the runner has forgotten it."""
+    """One sequence cannot go on, while the others can; the runner has forgotten it."""
 
     sequence: Sequence
     reason: str
@@ -59,7 +59,7 @@ Output = Prefilled | Decoded | Finished | Broken | Embedded
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step gave, in order, and what it took."""
+    """The outputs of a step, in order, and its work with the time it took."""
 
     outputs: Seq[Output]
     work: Work
@@ -79,22 +79,22 @@ class Runner(Protocol):
 
     @property
     def prefix_cache_bytes(self) -> int:
-        """Its part of the budget of all prefix caches."""
+        """Bytes of this model's prefix cache, a part of the budget of all."""
 
     def kv_bytes_for(self, lengths: Seq[int]) -> int:
-        """The most KV of a batch whose sequences, prompt and answer, come to these lengths in tokens."""
+        """The most KV bytes of a batch whose sequences reach these lengths in tokens, prompt and answer."""
 
     def sequences(self) -> Seq[Sequence]:
-        """Those admitted and not yet finished, in the order of admission; those that become vectors come last."""
+        """The sequences in the batch, in the order of admission; those that become vectors come last."""
 
     def admit(self, sequence: Sequence) -> int:
-        """Take a sequence into prefill; how many tokens of its prompt the prefix cache holds.
+        """Take a sequence into prefill; returns how many tokens of its prompt the prefix cache holds.
 
-        Raises for this sequence alone.
+        An error concerns this sequence alone.
         """
 
     def step(self, plan: Plan) -> Step:
-        """One token more for every answer, and the prompts and texts of the plan."""
+        """Compute one more token for every answer, and the prompts and texts of the plan."""
 
     def cancel(self, sequence: Sequence) -> None:
         """Take a sequence out at once; the prompt it had computed stays in the prefix cache."""
@@ -110,7 +110,7 @@ class Loading(Protocol):
     """A model on its way into memory."""
 
     def advance(self) -> Runner | None:
-        """Do a slice of the work, well under 250 ms; the runner when it is done. Raises when it cannot load."""
+        """Do a slice of the work, well under 250 ms; returns the runner once loaded. Raises when it cannot load."""
 
     def close(self) -> None:
         """Give up: free what was read so far."""
@@ -124,4 +124,4 @@ class Loader(Protocol):
         """Memory that loading will take at its peak."""
 
     def open(self, model: InstalledModel, caches: CacheBudget) -> Loading:
-        """Begin to load. The runner's prefix cache keeps to the budget that it shares with others'."""
+        """Begin to load. The runner's prefix cache obeys the budget that all models share."""

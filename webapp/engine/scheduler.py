@@ -1,4 +1,4 @@
-"""Who waits, and whose turn it is."""
+"""The waiting sequences, and the order in which they are admitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.generation import Edition
 
 # Waiting for another's prefill pays only when it saves more than a step or two of one's own.
 SHARED_TOKENS = 64
-# Of several answers to one prompt all but the first wait, unless it is too short to be kept.
+# Of several answers to one prompt all but the first wait, unless the prompt is too short for the prefix cache.
 SAME_TOKENS = 9
 
 
@@ -43,14 +43,14 @@ class Scheduler:
         return True
 
     def oldest(self, passed: Collection[Edition]) -> Sequence | None:
-        """Who has waited longest, leaving out those of the `passed` models."""
+        """The sequence that has waited longest, except those of `passed` editions."""
         heads = (queue[0] for edition, queue in self._waiting.items() if edition not in passed)
         return min(heads, key=lambda sequence: sequence.ticket, default=None)
 
     def next_for(self, edition: Edition, batch: Seq[Sequence], batch_size: int) -> Sequence | None:
         """The next one that may join `batch`; None when it is full or all should wait.
 
-        Who shares a long prefix with a prompt that is being computed waits for it, and is overtaken meanwhile.
+        A sequence that shares a long prefix with a prompt in prefill waits for it, and others overtake it.
         """
         if len(batch) >= batch_size:
             return None
@@ -58,16 +58,16 @@ class Scheduler:
         return next((sequence for sequence in queue if not follows(sequence, batch)), None)
 
     def share_turn(self, edition: Edition) -> None:
-        """All who waited for a load have their turn with the first of them: nobody else may come in between.
+        """Give all sequences that waited for a load the turn of the first of them.
 
-        Or two models that do not fit side by side would be swapped for each single request.
+        Otherwise two models that do not fit side by side would be swapped for each single request.
         """
         queue = self._waiting.get(edition, deque())
         for sequence in queue:
             sequence.ticket = queue[0].ticket
 
     def take_all(self, edition: Edition) -> list[Sequence]:
-        """Take out everybody who waits for a model, as when it failed to load."""
+        """Take out all sequences that wait for an edition, as when it failed to load."""
         return list(self._waiting.pop(edition, ()))
 
 

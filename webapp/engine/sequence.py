@@ -16,12 +16,12 @@ from webapp.generation import Canceller, FinishReason, InstalledModel, SamplingP
 
 
 class AnswerConstraint(Protocol):
-    """What an answer may say next. Engine thread only; `broken` says why the answer can no longer be kept to it."""
+    """Limits an answer's next token. Engine thread only; `broken` says why the answer can no longer follow it."""
 
     broken: str | None
 
     def consume(self, token: int) -> None:
-        """Go on behind the token that was sampled last."""
+        """Take the token that was sampled last."""
 
     def fill(self, words: Any) -> None:
         """Set the bit of each token that may come next in an array of int32, lowest bit first."""
@@ -29,9 +29,9 @@ class AnswerConstraint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered prompt. `checkpoints` are token counts where its KV is worth keeping for others.
+    """A rendered prompt. `checkpoints` are token counts where its KV is worth storing for others.
 
-    `open_ended`: the answer goes on with its last words, instead of beginning behind it.
+    `open_ended`: the answer continues the prompt's last words instead of beginning a new text.
     """
 
     tokens: tuple[int, ...]
@@ -42,7 +42,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The prompt is `done_tokens` of `total_tokens` computed, cached ones included."""
+    """`done_tokens` of the prompt's `total_tokens` are computed, including cached ones."""
 
     done_tokens: int
     total_tokens: int
@@ -84,11 +84,11 @@ Parcel = Progress | Token | Vector | End | Failed
 class Sequence:
     """A request inside the engine, or a part of one, from submit to its last token. Times are the engine clock's.
 
-    `request_id` is that of the whole request. `owner`: the name of the key that asked, or None for whoever sits at this
-    machine. One that `embeds` wants its prompt as a vector, and no tokens. `length_is_ours`: nobody asked for
-    `max_tokens`, so memory may shorten it. `top_logprobs`: how many likely tokens it wants to know at each place.
+    `request_id` is that of the whole request. `owner`: the name of the API key it came with, or None for a person at
+    this machine. `embeds`: its prompt becomes a vector, and no tokens follow. `length_is_ours`: the client set no
+    `max_tokens`, so memory may shorten it. `top_logprobs`: how many likely tokens to report at each place.
     `ticket`: order of arrival. `timeouts`: those it was admitted under. `refusal`: while it waits for memory,
-    what it could not have. `seed`: the request's, or one drawn at admission. `done_tokens`: how much of the prompt is
+    the error of its timeout. `seed`: the request's, or one drawn at admission. `done_tokens`: how much of the prompt is
     computed, the `cached_tokens` of the prefix cache included.
     """
 
@@ -120,5 +120,5 @@ class Sequence:
 
     @property
     def most_tokens(self) -> int:
-        """Prompt and answer at their longest."""
+        """Tokens of the prompt and of the longest possible answer together."""
         return len(self.prompt.tokens) + self.max_tokens

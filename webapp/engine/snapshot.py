@@ -1,4 +1,4 @@
-"""What the engine publishes about itself: immutable, swapped whole, read by anyone without a lock."""
+"""The engine's published state: immutable, swapped whole, and read by any thread without a lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RequestState = Literal["waiting", "prefill", "decode"]
 class ModelSnapshot:
     """A model the pool knows: loaded, on its way in or out, or failed with a `reason`.
 
-    `reserved_bytes` is what the KV of its running requests may come to.
+    `reserved_bytes` is the most KV that its running requests may need.
     """
 
     id: str

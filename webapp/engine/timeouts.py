@@ -8,7 +8,7 @@ from webapp.errors import HearthError, TimedOut
 
 
 def overdue(sequence: Sequence, current: Timeouts, now: float) -> HearthError | None:
-    """What to end a request with, if its time is up. A running one keeps the timeouts it was admitted under."""
+    """The error that ends a request whose time is up, else None. A running one keeps the timeouts of its admission."""
     limits = sequence.timeouts or current
     age = now - sequence.submitted
     if sequence.state == "waiting" and 0 < limits.queue_seconds <= age:

@@ -1,1 +1,1 @@
-"""Who answers: this process's engine today. A provider turns a request with complete terms into a stream."""
+"""Providers turn a request with complete terms into a stream. The only one today is this process's engine."""

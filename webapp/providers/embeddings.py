@@ -1,4 +1,4 @@
-"""Texts to vectors: several sequences of one request, submitted as places free up."""
+"""Makes vectors of texts: submits the sequences of one request as places free up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABREAST = 32
 
 
 class EmbeddingWork:
-    """Iterate `events()` once for each text's vector, in order, then a Finish; `cancel()` from any thread."""
+    """One embedding request: `events()` gives each text's vector in order, then a Finish. Any thread may `cancel()`."""
 
     def __init__(self, sequences: list[Sequence], submit: Callable[[Sequence], None], cancel: Callable[[str], object]):
         self._sequences = sequences
@@ -27,7 +27,7 @@ class EmbeddingWork:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Submit what may be in the engine now. Raises QueueFull when there is no place for even one text."""
+        """Submit as many texts as may be in the engine now. Raises QueueFull when not even one finds a place."""
         while self._waiting and len(self._begun) < ABREAST:
             try:
                 self._submit(self._waiting[0])
@@ -43,7 +43,7 @@ class EmbeddingWork:
             self._cancel(sequence.id)
 
     def events(self) -> Iterator[Embedding | Finish]:
-        """Raises the HearthError of the first text that failed; the others are given up."""
+        """The vectors in order, then a Finish. Raises the HearthError of the first failed text and cancels the rest."""
         admitted = None
         try:
             for index in range(len(self._sequences)):
@@ -69,7 +69,7 @@ class EmbeddingWork:
 
 
 def _parcels(sequence: Sequence) -> Iterator[Parcel]:
-    """Up to the sequence's last; raises what it failed with."""
+    """All parcels of a sequence up to its last. Raises the error that the sequence failed with."""
     while True:
         parcel = sequence.outbox.get()
         if isinstance(parcel, Failed):

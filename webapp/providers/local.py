@@ -29,7 +29,7 @@ class Installed(Protocol):
 
 
 class Local:
-    """A Provider. Thread-safe."""
+    """The Provider of this process's engine. Thread-safe."""
 
     def __init__(self, installed: Installed, backend: Backend, engine: Engine):
         self._installed = installed
@@ -95,24 +95,24 @@ class Local:
         return Stream(work.events(), work.cancel, answered_by=found.id)
 
     def count_tokens(self, model: str, request: GenerationRequest, terms: Terms) -> int:
-        """How many tokens the prompt comes to; counted, not estimated."""
+        """The number of tokens in the request's prompt; counted, not estimated."""
         return len(self.render(model, request, terms))
 
     def render(self, model: str, request: GenerationRequest, terms: Terms) -> tuple[int, ...]:
-        """The tokens of the prompt that the request's messages would become, however long it is."""
+        """The tokens of the prompt made of the request's messages, at any length."""
         return self._tokenizer(model).render(request, terms).tokens
 
     def tokenize(self, model: str, text: str, special: bool) -> tuple[int, ...]:
-        """Text as tokens; `special`: with what the model wants at the start of a prompt."""
+        """Text as tokens; `special` adds the tokens that the model expects at the start of a prompt."""
         return self._tokenizer(model).raw(text, sys.maxsize, place=("text",), special=special).tokens
 
     def detokenize(self, model: str, tokens: Seq[int]) -> str:
-        """The text of tokens. Raises InvalidRequest for what is no token of the model."""
+        """The text of tokens. Raises InvalidRequest for an id that the model does not have."""
         tokenizer = self._tokenizer(model)
         return tokenizer.decode(tokenizer.raw(tokens, sys.maxsize, place=("tokens",)).tokens)
 
     def cancel(self, request_id: str, by: Canceller, may_cancel: MayCancel) -> bool:
-        """End a request wherever it is, all its parts included, or the one part of that id."""
+        """End a request with all its parts, or the one part with that id; see Provider."""
         return self._engine.cancel_request(request_id, by, may_cancel)
 
     def _tokenizer(self, model: str) -> Tokenizer:
@@ -120,7 +120,7 @@ class Local:
 
 
 def _text_prompt(text: str | tuple[int, ...], tokenizer: Tokenizer, context_length: int, place: Place) -> Prompt:
-    """A whole text fits: its last token is read, and none is written."""
+    """The prompt of a text to embed. It may fill the whole context, since no answer follows."""
     prompt = tokenizer.raw(text, context_length + 1, place=place)
     if not prompt.tokens:
         raise InvalidRequest("The text is empty.", place=place)

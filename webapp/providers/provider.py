@@ -1,4 +1,4 @@
-"""What the router asks of whoever answers: this process's engine, or a service elsewhere."""
+"""The interface between the router and a provider: this process's engine, or a service elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol
 from webapp.generation import Canceller, EmbeddingRequest, GenerationRequest, Terms
 from webapp.stream import Stream
 
-# Whether a request of this owner may be ended by whoever asks for it.
+# True if the caller may end requests of this owner.
 MayCancel = Callable[[str | None], bool]
 
 
 class Provider(Protocol):
-    """Thread-safe. `model` is the provider's own name of one of its models, whatever name the request asked for.
+    """Answers requests. Thread-safe. `model` is the provider's own name of a model, not the name in the request.
 
-    Everything that takes a model raises ModelNotFound for one that is gone, and a HearthError for what cannot be done.
+    Each method with a `model` raises ModelNotFound when it is gone, and another HearthError when it cannot comply.
     """
 
     def models(self) -> Seq[str]: ...
@@ -28,19 +28,19 @@ class Provider(Protocol):
         """Begin to make vectors of texts; the stream gives an Embedding for each, in order."""
 
     def count_tokens(self, model: str, request: GenerationRequest, terms: Terms) -> int:
-        """How many tokens the prompt of such a request comes to."""
+        """The number of tokens in the request's prompt."""
 
     def render(self, model: str, request: GenerationRequest, terms: Terms) -> Seq[int]:
-        """The tokens of the prompt that the request's messages would become, however long it is."""
+        """The tokens of the prompt made of the request's messages, at any length."""
 
     def tokenize(self, model: str, text: str, special: bool) -> Seq[int]:
-        """Text as tokens; `special`: with what the model wants at the start of a prompt."""
+        """Text as tokens; `special` adds the tokens that the model expects at the start of a prompt."""
 
     def detokenize(self, model: str, tokens: Seq[int]) -> str:
-        """The text of tokens. Raises InvalidRequest for what is no token of the model."""
+        """The text of tokens. Raises InvalidRequest for an id that the model does not have."""
 
     def cancel(self, request_id: str, by: Canceller, may_cancel: MayCancel) -> bool:
-        """End a request wherever it is, all its parts included, or one part by the part's own id.
+        """End a request, waiting or running, with all its parts, or one part by the part's own id.
 
-        False when there is none of that id, or none whose owner allows it.
+        False when no request has that id, or when `may_cancel` is false for its owner.
         """

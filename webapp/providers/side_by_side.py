@@ -10,14 +10,14 @@ from webapp.errors import HearthError
 from webapp.generation import Choice, Completion, Event, Finish, Prefill, Reasoning, Text, Timing, ToolCall, Usage
 from webapp.stream import Stream, collect
 
-# An event, the failure of a whole answer, or None once there is nothing more.
+# An event, the failure of a whole answer, or None at the end of a stream.
 Parcel = Event | HearthError | None
 
 
 def side_by_side(streams: Sequence[Stream], prompts: int | None = None) -> Stream:
-    """One stream of all events; closing it closes all, and so does the failure of one.
+    """One stream of the events of all; closing it, or the failure of one, closes all.
 
-    With fewer `prompts` than streams there are several answers to each, and its tokens are counted once.
+    With fewer `prompts` than streams each has several answers, and usage counts each prompt's tokens once.
     """
 
     def close() -> None:
@@ -28,7 +28,7 @@ def side_by_side(streams: Sequence[Stream], prompts: int | None = None) -> Strea
 
 
 def collect_all(events: Iterator[Event], count: int) -> tuple[list[Completion], Usage]:
-    """Fold a stream into its answers and what they used together."""
+    """Collect a stream into its `count` answers and their usage together."""
     if count == 1:
         completion = collect(events)
         return [completion], completion.finish.usage
@@ -43,7 +43,7 @@ def collect_all(events: Iterator[Event], count: int) -> tuple[list[Completion], 
 
 
 def _merged(streams: Sequence[Stream], prompts: int) -> Iterator[Event]:
-    """Each stream is read on a thread of its own, so that none waits for another to be told that it may stop."""
+    """Merge the events of all streams. A thread for each reads it, so that one can stop without waiting for others."""
     inbox: SimpleQueue[tuple[int, Parcel]] = SimpleQueue()
     for index, stream in enumerate(streams):
         threading.Thread(target=_read, args=(index, stream, inbox), name=f"choice-{index}", daemon=True).start()
@@ -82,7 +82,7 @@ def _read(index: int, stream: Stream, inbox: SimpleQueue[tuple[int, Parcel]]) ->
 
 
 def _sum(finishes: list[Finish], firsts: Collection[int]) -> Finish:
-    """What the request came to: one that was cancelled was cancelled, otherwise the last says how.
+    """The Finish of the whole request: cancelled if one answer was, otherwise with the last answer's reason.
 
     `firsts` are the first answers to each prompt, whose tokens count.
     """

@@ -1,1 +1,1 @@
-"""From a name to who answers it and on which terms. Knows no engine and no web."""
+"""Finds the provider, model and terms for the name in a request. Knows no engine and no web."""

@@ -1,7 +1,7 @@
 """Profiles: public names, each with a model and defaults of its own.
 
-One table, the fields of `Profile`, drives form, API and checks. Where profiles are kept is a parameter; who obeys
-their pins and idle times subscribes. What a profile means for a request stands in `terms`.
+One table, the fields of `Profile`, drives form, API and checks. The store is a parameter; code that obeys
+pins and idle times subscribes. `terms` decides what a profile means for a request.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _tokens(label: str, help: str, limits: tuple[int, int]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A name that answers like a model. None, `{}` and False are not set: then the model or the server decides."""
+    """A name that answers like a model. None, `{}` and False mean not set: then the model or the server decides."""
 
     name: str = _required(
         Field(
@@ -139,7 +139,7 @@ class Profile:
 
     @property
     def choices(self) -> dict[str, object]:
-        """What it sets besides its model."""
+        """The fields that the profile sets besides its model."""
         values = {name: getattr(self, name) for name in OPTIONAL}
         return {
             name: value for name, value in values.items() if value is not None and value != {} and value is not False
@@ -171,7 +171,7 @@ class Profiles:
 
     @property
     def current(self) -> Mapping[str, Profile]:
-        """By name, in the order of the alphabet."""
+        """The profiles by name, in alphabetical order."""
         return self._current
 
     def find(self, name: str) -> Profile | None:
@@ -183,14 +183,14 @@ class Profiles:
         return profile.model if profile else name
 
     def on_change(self, subscriber: Callable[[], object]) -> None:
-        """Call it after every change, once what stands here is what is kept."""
+        """Call `subscriber` after every change, once it is stored and visible here."""
         self._subscribers.append(subscriber)
 
     def pinned_models(self) -> frozenset[str]:
         return frozenset(profile.model for profile in self._current.values() if profile.pinned)
 
     def idle_seconds(self) -> Mapping[str, float]:
-        """How long a model may idle, where its profiles say: the longest of them; 0 is for ever."""
+        """Seconds each model may idle, the longest that its profiles set; 0 means for ever."""
         chosen: dict[str, list[float]] = {}
         for profile in self._current.values():
             if profile.idle_minutes is not None:
@@ -198,7 +198,7 @@ class Profiles:
         return {model: 0.0 if 0 in times else max(times) for model, times in chosen.items()}
 
     def create(self, raw: Mapping[str, object]) -> Profile:
-        """Raises InvalidFields and Conflict; then nothing has changed."""
+        """Add a profile. Raises InvalidFields or Conflict, and then nothing has changed."""
         with self._changing:
             profile = self._checked(raw, created=int(time.time()))
             self._refuse_taken(profile.name)
@@ -208,7 +208,7 @@ class Profiles:
         return profile
 
     def replace(self, name: str, raw: Mapping[str, object]) -> Profile:
-        """The profile as `raw` says, and nothing of before but its age; another name renames it."""
+        """Replace all fields of a profile but `created` with those in `raw`; another name there renames it."""
         with self._changing:
             before = self._existing(name)
             named = {**raw, "name": name} if TABLE["name"].is_blank(raw.get("name")) else raw
@@ -241,7 +241,7 @@ class Profiles:
         return Profile(**parsed.given, created=created)
 
     def _model_errors(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """What does not fit the model it names."""
+        """The fields whose values do not fit the named model, each with its error."""
         if "model" not in values:
             return {}
         try:
@@ -272,7 +272,7 @@ class Profiles:
 
 
 def _still_valid(saved: SavedProfile) -> Profile:
-    """What no longer fits, as after a change of its limits, counts as not set."""
+    """The stored profile; values that no longer pass the checks, as after new limits, count as not set."""
     parsed = parse_all(OPTIONAL, saved.choices, UNKNOWN)
     for name, error in parsed.errors.items():
         log.warning("in the profile %s, %s is not used: %s", saved.name, name, error)

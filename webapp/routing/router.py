@@ -1,4 +1,4 @@
-"""Who answers a name, and on which terms. The router only routes: what happens then is the provider's."""
+"""Finds the target and terms for a request's name and hands both to the provider, which does the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from webapp.stream import Stream
 
 
 class Router:
-    """Thread-safe. Whatever names a model takes the names of profiles as well, and raises ModelNotFound."""
+    """Routes requests. Thread-safe. A `name` is a model's or a profile's; an unknown one raises ModelNotFound."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Router:
         self._settings = settings
 
     def resolve(self, name: str) -> Target:
-        """Who answers a name, a profile before a model. Raises ModelNotFound, which names all that would."""
+        """The target of a name; a profile wins over a model. Raises ModelNotFound, which lists all names that work."""
         profile = self._profiles.find(name)
         try:
             return Target(self._catalog.find(profile.model if profile else name), profile)
@@ -46,7 +46,7 @@ class Router:
             ) from None
 
     def targets(self) -> tuple[Target, ...]:
-        """Everyone who can answer: the profiles whose model is installed, then the models by their own names."""
+        """All targets: the profiles whose model is installed, then the models by their own names."""
         models = {model.id: model for model in self._catalog.models()}
         profiles = self._profiles.current
         return (
@@ -59,7 +59,7 @@ class Router:
         return self._provider.generate(*self._routed(request))
 
     def generate_all(self, requests: Seq[GenerationRequest]) -> Stream:
-        """Begin several answers to one client, parts of one whole; see `Choice`. All or none."""
+        """Begin several answers that are parts of one request, all or none; see `Choice`."""
         streams: list[Stream] = []
         try:
             for request in requests:
@@ -76,29 +76,29 @@ class Router:
         return self._provider.embed(target.model.id, request, target.context_length)
 
     def count_tokens(self, request: GenerationRequest) -> int:
-        """How many tokens the request's messages would come to as a prompt."""
+        """The number of tokens in the prompt made of the request's messages."""
         return self._provider.count_tokens(*self._routed(request))
 
     def render(self, request: GenerationRequest) -> Seq[int]:
-        """The tokens of the prompt that the request's messages would become, however long it is."""
+        """The tokens of the prompt made of the request's messages, at any length."""
         return self._provider.render(*self._routed(request))
 
     def tokenize(self, name: str, text: str, special: bool) -> Seq[int]:
-        """Text as tokens of a model; `special`: with what the model wants at the start of a prompt."""
+        """Text as tokens of a model; `special` adds the tokens that the model expects at the start of a prompt."""
         return self._provider.tokenize(self.resolve(name).model.id, text, special)
 
     def detokenize(self, name: str, tokens: Seq[int]) -> str:
-        """The text of tokens. Raises InvalidRequest for what is no token of the model."""
+        """The text of tokens. Raises InvalidRequest for an id that the model does not have."""
         return self._provider.detokenize(self.resolve(name).model.id, tokens)
 
     def cancel(self, request_id: str, by: Canceller, visitor: Visitor) -> bool:
-        """End a request wherever it is, all its parts included, or one part by the part's own id.
+        """End a request, waiting or running, with all its parts, or one part by the part's own id.
 
-        False when there is none of that id, or none that this visitor may end.
+        False when no request has that id, or when this visitor may not end it.
         """
         return self._provider.cancel(request_id, by, visitor.may_cancel)
 
     def _routed(self, request: GenerationRequest) -> tuple[str, GenerationRequest, Terms]:
-        """Which of the provider's models answers a request, and on which terms."""
+        """The id of the provider's model that answers, the request, and its terms."""
         target = self.resolve(request.model)
         return target.model.id, request, terms(request, target, self._settings())

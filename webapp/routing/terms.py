@@ -1,4 +1,4 @@
-"""What holds where a request says nothing: request over profile over model over server, merged here only."""
+"""Merges defaults into complete terms: the request wins over its profile, then the model, then the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVER_SAMPLING = ("temperature", "top_p")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who answers a name: an installed model, in the ways of a profile if the name is one."""
+    """The answerer of a name: an installed model, with the defaults of a profile if the name is a profile's."""
 
     model: InstalledModel
     profile: Profile | None = None
@@ -26,17 +26,17 @@ class Target:
 
     @property
     def context_length(self) -> int:
-        """The smaller of both: a model may have been replaced by a smaller one since the profile was made."""
+        """The smaller of the profile's and the model's: a smaller model may have replaced the one of before."""
         return min(self.model.context_length, self.ways.context_length or self.model.context_length)
 
     @property
     def ways(self) -> Profile:
-        """The profile; a model by its own name has one that sets nothing."""
+        """The profile; for a model by its own name, an empty one."""
         return self.profile or Profile(self.model.id, self.model.id)
 
 
 def terms(request: GenerationRequest, target: Target, settings: Settings) -> Terms:
-    """Complete terms; only what the request tells the model's template is left to whoever reads that template."""
+    """The complete terms of a request; its own template options stay in the request for the tokenizer to read."""
     return Terms(
         messages=_messages(request, target.ways.system_prompt),
         template_wishes=target.ways.template_options,
@@ -47,7 +47,7 @@ def terms(request: GenerationRequest, target: Target, settings: Settings) -> Ter
 
 
 def _messages(request: GenerationRequest, system_prompt: str | None) -> tuple[Message, ...]:
-    """A chat that brings instructions of its own is not given others; a bare prompt never is."""
+    """The messages, behind the profile's system prompt if they bring no instructions; a bare prompt gets none."""
     instructed = any(message.role in ("system", "developer") for message in request.messages)
     if system_prompt is None or instructed or request.prompt is not None:
         return request.messages

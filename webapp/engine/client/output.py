@@ -20,7 +20,7 @@ from webapp.generation import (
     Usage,
 )
 
-# The sections of an answer. A piece of text with its section; None is behind the answer's end.
+# The sections of an answer. A segment is a piece of text with its section; None means behind the answer's end.
 NORMAL, REASONING, TOOL = "normal", "reasoning", "tool"
 Segments = list[tuple[str | None, str]]
 
@@ -33,28 +33,28 @@ class Detokenizer(Protocol):
 
 
 class TextMachine(Protocol):
-    """Cuts the text of one answer into sections at markers, which it strips, and holds back what may become one."""
+    """Cuts the text of one answer into sections at markers, which it strips. Text that may become a marker waits."""
 
     @property
     def section(self) -> str | None:
-        """That in which the text read so far ends; None once a stop string has ended the answer."""
+        """The section at the end of the text read so far; None once a stop string has ended the answer."""
 
     @property
     def pending(self) -> str:
-        """What is held back; behind a stop string, what is not part of the answer."""
+        """The text held back; after a stop string, the text that is not part of the answer."""
 
     def split(self, text: str) -> Segments:
-        """What has become certain with this text: a piece of each section that it passes, the last one's included."""
+        """Add text; returns what is now certain: one piece for each section that the text passes or ends in."""
 
     def flush(self) -> str:
-        """What was held back, once no more text comes."""
+        """Return the text that is still held back, at the end of the answer."""
 
 
 class Splitter:
-    """Text of one answer, cut into reasoning, answer and calls; holds back what may become a marker.
+    """Cuts the text of one answer into reasoning, answer and calls; holds back what may become a marker.
 
-    A section lasts from one marker to the next. That of a call is withheld until it ends, and then it is either
-    calls or text: the very text that the model wrote.
+    A section lasts from one marker to the next. A call's section is held back until it ends; then it becomes calls,
+    or, if it cannot be parsed, text exactly as the model wrote it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Splitter:
         return self._split(self._detokenizer.last_segment)
 
     def finish(self, cut_off: bool) -> Iterator[Event]:
-        """What was held back, once no more tokens come. A call that was cut off is none."""
+        """Emit what is held back, after the last token. A call that was cut off becomes text."""
         self._detokenizer.finalize()
         yield from self._split(self._detokenizer.last_segment)
         if self.stopped:
@@ -119,7 +119,7 @@ class Splitter:
             yield from self._take(piece)
 
     def _pass_marker(self, section: str | None) -> Iterator[Event]:
-        """White space behind a marker belongs to the marker."""
+        """Enter the section behind a marker, and drop the white space that follows the marker."""
         self._after_marker = True
         if self._calls and self._section == TOOL:
             yield from self._end_call(self._calls, self._calls.form.end, whole=True)
@@ -127,7 +127,7 @@ class Splitter:
         self.stopped = self.stopped or section is None
 
     def _take(self, text: str) -> Iterator[Event]:
-        """A piece of the section that we are in."""
+        """Emit or hold back a piece of the current section."""
         if self._section == TOOL:
             self._withheld.append(text)
             return
@@ -140,7 +140,7 @@ class Splitter:
             yield from self._answer(text)
 
     def _answer(self, text: str) -> Iterator[Event]:
-        """White space before a call belongs to the call, so it waits for what comes."""
+        """Emit text of the answer. White space at its end waits, because before a call it belongs to the call."""
         text = self._spaces + text
         shown = text.rstrip() if self._calls else text
         self._spaces = text[len(shown) :]
@@ -222,7 +222,7 @@ class Answer:
         return TokenLogprob(self._spell(token), likelihood.logprob, top)
 
     def _with_tokens(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Each text takes along the tokens since the last; those of a thought or a call are nobody's."""
+        """Attach to each Text the tokens since the last event; tokens of thoughts and calls are dropped."""
         for event in events:
             if self._unsaid and isinstance(event, Text):
                 event = Text(event.text, tuple(self._unsaid))

@@ -1,4 +1,4 @@
-"""What the machine room hands out to requests: a model's tokenizer, and what it makes of a request."""
+"""The interface of a model's tokenizer, and the prepared request that it makes for the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webapp.generation import GenerationRequest, Terms
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request as the engine takes it, and what makes events of the tokens that come back.
+    """A request in the engine's form, with the splitter that turns the answer's tokens into events.
 
     The model ends its answer with any of `ends`. `spell` gives the bytes of a token, which may be a part of a letter.
     """
@@ -28,22 +28,22 @@ class Prepared:
 
 
 class Tokenizer(Protocol):
-    """One model's. Thread-safe; runs on the request's thread."""
+    """The tokenizer of one model. Thread-safe; runs on the request's thread."""
 
     eos_ids: frozenset[int]
 
     def prepare(self, request: GenerationRequest, terms: Terms) -> Prepared:
-        """All that generating takes. Raises InvalidRequest, ContextLengthExceeded or UnsupportedParameter."""
+        """Prepare a request for the engine. Raises InvalidRequest, ContextLengthExceeded or UnsupportedParameter."""
 
     def render(self, request: GenerationRequest, terms: Terms) -> Prompt:
-        """The prompt that the request's messages become, however long it is. Raises as `prepare`."""
+        """The prompt made of the request's messages, at any length. Raises the same errors as `prepare`."""
 
     def raw(
         self, prompt: str | Seq[int], context_length: int, *, place: Place = ("prompt", 0), special: bool = True
     ) -> Prompt:
-        """A prompt without a template; `special`: with what the model wants at its start.
+        """A prompt without a template; `special` adds the tokens that the model expects at its start.
 
-        Raises InvalidRequest(place), and ContextLengthExceeded when the text cannot fit whatever its tokens are.
+        Raises InvalidRequest(place), and ContextLengthExceeded when the text is too long to fit with any tokens.
         """
 
     def decode(self, tokens: Seq[int]) -> str: ...

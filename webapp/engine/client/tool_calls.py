@@ -1,4 +1,4 @@
-"""Tool calls in a model's text: what a parser makes of what stands between the markers. Knows no MLX."""
+"""Tool calls in a model's text: parses the text between the markers into calls. Knows no MLX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from webapp.generation import ToolCall
 
 LONGEST_ID = 256
-# What parsers made for one model family raise over the words of another, or over a schema they do not expect.
+# The errors that mlx-lm's parsers raise for another family's text, or for a schema they do not expect.
 PARSER_FAULTS = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError, RecursionError, MemoryError,
     TimeoutError,
@@ -21,7 +21,7 @@ PARSER_FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """How a model writes calls. `end` is empty where only the next call or the end of the answer ends one.
+    """How a model writes calls. `end` is empty if a call has no end marker: the next call or the answer's end ends it.
 
     `parse` gives a call or a list of them as mlx-lm does, and raises any of PARSER_FAULTS.
     """
@@ -41,7 +41,7 @@ class Parsed:
 
     @classmethod
     def of(cls, call: object) -> Parsed:
-        """Raises ValueError or TypeError when it is no call, or its arguments are no JSON object."""
+        """A checked call. Raises ValueError or TypeError unless it has a name and a JSON object as arguments."""
         if not isinstance(call, Mapping) or not isinstance(call.get("name"), str) or not call["name"]:
             raise ValueError("a call needs a name")
         arguments = call.get("arguments", {})
@@ -57,7 +57,7 @@ class Parsed:
 
 
 def _finite(value: object) -> object:
-    """JSON may write numbers that no float holds; read, they are infinite, which is no JSON."""
+    """The value with infinite numbers, which JSON cannot hold, replaced by the largest finite ones."""
     match value:
         case float() if math.isinf(value):
             return math.copysign(sys.float_info.max, value)
@@ -69,7 +69,7 @@ def _finite(value: object) -> object:
 
 
 class CallReader:
-    """Reads the calls of one answer. `count` have come, `unparsed` were begun and were none."""
+    """Reads the calls of one answer. `count` is the number of calls, `unparsed` that of texts without a valid one."""
 
     def __init__(self, form: CallFormat, request_id: str, only_one: bool):
         self.form = form
@@ -84,14 +84,14 @@ class CallReader:
         return self._only_one and self.count > 0
 
     def read(self, written: str, whole: bool) -> list[ToolCall]:
-        """The pieces of the calls that stood between two markers; empty when these were none, or cut off."""
+        """The pieces of the calls between two markers; empty when the text is not a call, or is not `whole`."""
         calls = self._parsed(written) if whole else []
         if not calls:
             self.unparsed += 1
         return [piece for call in calls[: 1 if self._only_one else None] for piece in self._pieces(call)]
 
     def _parsed(self, written: str) -> list[Parsed]:
-        """All or nothing: half of what a model meant to do is not what it meant."""
+        """All the calls in the text, or none if one of them cannot be parsed: half a plan must not be carried out."""
         if not written.strip():
             return []
         try:

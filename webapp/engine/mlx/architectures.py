@@ -1,4 +1,4 @@
-"""The model architectures of mlx-lm. It looks them up by name, so a packaged program must have brought each."""
+"""The model architectures of mlx-lm, which imports them by name, so a packaged program must contain each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDS_TORCH = ("olmo",)
 
 
 def import_all() -> list[str]:
-    """The names of all architectures; tool parsers and chat templates are imported as well. Raises ImportError."""
+    """Import all architectures, tool parsers and chat templates; returns the architectures. Raises ImportError."""
     for package in (mlx_lm.tool_parsers, mlx_lm.chat_templates):
         _import_from(package)
     return _import_from(mlx_lm.models)

@@ -26,7 +26,7 @@ from webapp.engine.runner import Broken, Decoded, Finished, Output, Prefilled, S
 from webapp.engine.sequence import Likelihood, Sequence
 
 MOST_DECODING = 256
-# Instead of minus infinity, which JSON cannot say.
+# Stands for minus infinity, which JSON cannot express.
 NEVER = -9999.0
 
 
@@ -84,7 +84,7 @@ class MlxRunner:
         return cached
 
     def _segments(self, sequence: Sequence, cached: int) -> list[list[int]]:
-        """The prompt after its cached part. KV that cannot be cut back needs a stop at each checkpoint."""
+        """The prompt after its cached part, also cut at each checkpoint if its KV cannot be cut back later."""
         tokens = sequence.prompt.tokens
         last = len(tokens) - 1
         checkpoints = () if self._kv_size.can_cut(len(tokens)) else sequence.prompt.checkpoints
@@ -111,7 +111,7 @@ class MlxRunner:
         return outputs + [output for prompt in prompts for output in self._prefilled(prompt)], work
 
     def _next(self, plan: Plan) -> tuple[list[Any], list[Any], int]:
-        """What BatchGenerator gives for prompts and for answers, and how many prompt tokens it computed."""
+        """BatchGenerator's responses for prompts, those for answers, and the number of prompt tokens it computed."""
         if not plan.prompts:  # its statistics take a hundredth of a small model's step
             return *self._batch.next(), 0
         with self._batch.stats() as stats:
@@ -119,7 +119,7 @@ class MlxRunner:
         return prompts, answers, stats.prompt_tokens
 
     def _broken(self) -> list[Output]:
-        """Take out who can no longer be kept to a grammar."""
+        """Take out the sequences whose grammar can no longer be enforced."""
         outputs: list[Output] = []
         for sequence in tuple(self._uids):
             if sequence.constraint is not None and sequence.constraint.broken:
@@ -182,7 +182,7 @@ def row_of(sequence: Sequence) -> Row:
 
 
 def likelihood(answer: Any, top: int | None) -> Likelihood | None:
-    """Of a token as it was sampled: after penalties, bias and grammar, before temperature."""
+    """The likelihood of a sampled token, after penalties, bias and grammar and before temperature."""
     if top is None:
         return None
     logprobs = mx.maximum(answer.logprobs.astype(mx.float32), NEVER)

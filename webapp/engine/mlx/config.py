@@ -1,4 +1,4 @@
-"""What a model folder says about itself, read with suspicion: its files come from strangers."""
+"""Reads and checks a model folder's config files, which come from strangers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_config(config: dict[str, Any]) -> None:
 
 
 def eos_ids(folder: Path, config: dict[str, Any]) -> list[int]:
-    """Ends of text: generation_config.json's, else config.json's."""
+    """The end-of-text token ids of generation_config.json, else those of config.json."""
     path = folder / "generation_config.json"
     generation = json.loads(path.read_text("utf-8")) if path.exists() else {}
     ids = generation.get("eos_token_id", config.get("eos_token_id"))

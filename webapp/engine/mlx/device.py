@@ -11,7 +11,7 @@ from webapp.engine.memory import machine_bytes
 
 
 def name() -> str:
-    """For people: "Metal (Apple M3)", "CUDA (…)", "CPU"."""
+    """The device's name for people: "Metal (Apple M3)", "CUDA (…)", "CPU"."""
     if mx.default_device() == mx.Device(mx.cpu):
         return "CPU"
     kind = "Metal" if mx.metal.is_available() else "CUDA"
@@ -23,14 +23,14 @@ def on_cpu() -> bool:
 
 
 def memory_bytes() -> int:
-    """A CUDA card has memory of its own; everything else shares the machine's."""
+    """The device's memory: a CUDA card's own, otherwise the machine's."""
     if on_cpu() or mx.metal.is_available():
         return machine_bytes()
     return int(mx.device_info().get("total_memory", machine_bytes()))
 
 
 def release_memory() -> None:
-    """Give what is free back to the system: MLX keeps buffers, and on Linux the C library keeps pages."""
+    """Return free memory to the system: the buffers MLX caches, and on Linux the pages the C library caches."""
     mx.clear_cache()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
@@ -39,7 +39,7 @@ def release_memory() -> None:
 
 
 def multiply(size: int = 256) -> str:
-    """One product of matrices of whole numbers, which float32 holds exactly. Raises RuntimeError when it is wrong."""
+    """Check one product of whole-number matrices, which float32 holds exactly. Raises RuntimeError if it is wrong."""
     ramp = mx.arange(size, dtype=mx.float32) % 7
     left, right = mx.broadcast_to(ramp[:, None], (size, size)), mx.broadcast_to(ramp[None, :], (size, size))
     if not mx.array_equal(left @ right, size * left * right).item():

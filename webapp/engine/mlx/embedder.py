@@ -19,7 +19,7 @@ from webapp.errors import UnsupportedParameter
 
 Pooling = Literal["mean", "first", "last"]
 
-# Where mlx-lm's architectures keep all of the network but its head.
+# The attributes under which mlx-lm's architectures hold the network without its head.
 TRUNKS = ("model", "backbone", "transformer", "language_model.model", "language_model.backbone")
 POOLING_FILE = Path("1_Pooling") / "config.json"
 POOLING_MODES: dict[str, Pooling] = {
@@ -30,7 +30,7 @@ POOLING_MODES: dict[str, Pooling] = {
 
 
 def pooling_of(folder: Path) -> Pooling:
-    """As the folder says in the way of sentence-transformers; else the mean of all tokens."""
+    """The pooling named by the folder's sentence-transformers files; without them the mean of all tokens."""
     try:
         modes = json.loads((folder / POOLING_FILE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -40,7 +40,7 @@ def pooling_of(folder: Path) -> Pooling:
 
 @dataclass(slots=True)
 class Long:
-    """A text that takes several steps: its KV so far, and what is pooled of it."""
+    """A text that takes several steps: its KV so far, and the pooled hidden states so far."""
 
     sequence: Sequence
     layers: list[Any]
@@ -49,7 +49,7 @@ class Long:
 
 
 class Embedder:
-    """Computes what was added, first come first served."""
+    """Computes vectors of the added sequences in order of arrival."""
 
     def __init__(self, network: nn.Module, pooling: Pooling):
         self._network = network
@@ -62,7 +62,7 @@ class Embedder:
         return tuple(self._waiting)
 
     def add(self, sequence: Sequence) -> None:
-        """Raises UnsupportedParameter for an architecture whose hidden states cannot be reached."""
+        """Queue a sequence. Raises UnsupportedParameter when the architecture gives no access to its hidden states."""
         if self._trunk is None:
             raise UnsupportedParameter("This model's architecture gives no embeddings.", place=("model",))
         self._waiting.append(sequence)
@@ -74,7 +74,7 @@ class Embedder:
             self._long = None
 
     def step(self, texts: int, tokens: int) -> tuple[list[Prefilled | Embedded], int]:
-        """Compute the first `texts` side by side, or `tokens` of one that is longer; and how many tokens that were."""
+        """Compute the first `texts` side by side, or `tokens` of one long text; returns outputs and tokens computed."""
         first = self._waiting[0]
         if self._long is not None or len(first.prompt.tokens) > tokens:
             return self._step_long(first, tokens)
@@ -127,13 +127,13 @@ class Embedder:
                 return total if pooled is None else pooled + total
 
     def _hidden(self, rows: mx.array, layers: list[Any] | None) -> mx.array:
-        """Shape [rows, tokens, width], float32. Attention looks back only, so padding behind a text changes nothing."""
+        """Hidden states [rows, tokens, width], float32. Attention is causal: padding behind a text is harmless."""
         assert self._trunk is not None
         return self._trunk(rows, layers).astype(mx.float32)
 
 
 def normalised(vectors: mx.array) -> list[list[float]]:
-    """Of length 1, as plain numbers."""
+    """The vectors scaled to length 1, as lists of floats."""
     length = mx.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / mx.maximum(length, 1e-12)).tolist()  # type: ignore[return-value]
 

@@ -1,4 +1,4 @@
-"""What loading a model will take, from the headers of its files: nothing is read but names, types and shapes."""
+"""Estimates the memory that loading a model takes, from names, types and shapes in its files' headers alone."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Tensor:
 
 
 def stored_bytes(folder: Path) -> int:
-    """As the files hold them: what a GPU keeps in memory."""
+    """Bytes of the weights as the files hold them, which a GPU keeps unchanged in memory."""
     return sum(tensor.nbytes for tensor in read_headers(folder).values())
 
 
 def float32_bytes(folder: Path) -> int:
-    """Unpacked and widened to float32, as a CPU keeps them, with the largest tensor in both forms for a moment."""
+    """Bytes of the weights as float32, as a CPU keeps them, plus the largest tensor once more as stored."""
     tensors = read_headers(folder)
     groups = _group_sizes(read_config(folder))
     widened = {name: _widened(name, tensors, groups) for name in tensors}
@@ -54,7 +54,7 @@ def _widened(name: str, tensors: Mapping[str, Tensor], groups: Mapping[str, int]
 
 
 def _group_sizes(config: Mapping[str, Any]) -> dict[str, int]:
-    """Weights that share a scale, by layer where the config says so; "" is for all others."""
+    """How many weights share a scale, by layer where the config differs; "" stands for all other layers."""
     quantization = config.get("quantization") or config.get("quantization_config") or {}
     layers = {name: entry for name, entry in quantization.items() if isinstance(entry, dict)}
     sizes = {name: int(entry.get("group_size", DEFAULT_GROUP)) for name, entry in layers.items()}
@@ -62,7 +62,7 @@ def _group_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def read_headers(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model folder. Raises ModelLoadFailed when a file is cut off or no safetensors."""
+    """All tensors of a model folder. Raises ModelLoadFailed when a file is cut off or not a safetensors file."""
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:

@@ -1,4 +1,4 @@
-"""What the KV of a model is like, learnt from the model itself: one token tells the size of any length."""
+"""The size and nature of a model's KV, learnt by running it on one token, which predicts the size for any length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROWTH_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class LayerSize:
-    """Bytes of one sequence in one layer: fixed ones, and more for each token up to a window.
+    """KV bytes of one sequence in one layer: a fixed part, and a part for each token up to a window.
 
     A window holds the chunk in prefill as well; one of more than GROWTH_TOKENS takes more than this for a moment.
     """
@@ -33,7 +33,7 @@ class LayerSize:
 
 
 class KvSize:
-    """Of every layer of one model. Runs the model on a single token.
+    """The KV sizes of all layers of one model, found by running it on a single token.
 
     `always_cuts`: KV of any length can be cut back to that of a shorter prefix.
     """
@@ -48,11 +48,11 @@ class KvSize:
         self.always_cuts = self._shortest_window is None
 
     def can_cut(self, tokens: int) -> bool:
-        """Whether KV of so many tokens can be cut back: never a state, and a window only while it is not full."""
+        """Whether KV of this many tokens can be cut back: a state never can, a window only until it is full."""
         return self._shortest_window is None or tokens < self._shortest_window
 
     def bytes_for(self, lengths: Seq[int]) -> int:
-        """A batch is padded to its longest sequence, so each takes as much as that one."""
+        """Bytes for a batch of these lengths; padding makes each sequence as large as the longest."""
         if not lengths:
             return 0
         tokens = -(-max(lengths) // GROWTH_TOKENS) * GROWTH_TOKENS
@@ -71,7 +71,7 @@ def _sizes(layer: Any) -> Iterator[LayerSize]:
 
 
 def _windows(layer: Any) -> Iterator[int]:
-    """How many tokens a layer holds before it forgets; a state forgets at once, and most never do."""
+    """Yields how many tokens a layer holds before it forgets: a state 0; most layers never forget and yield nothing."""
     if hasattr(layer, "caches"):
         for part in layer.caches:
             yield from _windows(part)

@@ -1,4 +1,4 @@
-"""From a model folder to a runner, a slice at a time so that other models keep answering."""
+"""Loads a model folder into a runner, a slice at a time so that other models keep answering."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class MlxLoader:
         return device.memory_bytes()
 
     def estimate_bytes(self, model: InstalledModel) -> int:
-        """What loading takes at its peak: on the CPU weights become float32, see MlxLoading."""
+        """Memory that loading takes at its peak; on the CPU weights become float32, see MlxLoading."""
         return float32_bytes(model.path) if device.on_cpu() else stored_bytes(model.path)
 
     def open(self, model: InstalledModel, caches: CacheBudget) -> MlxLoading:
         return MlxLoading(model, caches, lambda kv_size: self._learn(model, kv_size))
 
     def wants_checkpoints(self, model: InstalledModel) -> bool:
-        """Whether its prompts are to have checkpoints: unless its KV, when it was loaded, could always be cut back.
+        """Whether the model's prompts need checkpoints: False only if its KV can always be cut back.
 
-        From any thread; until a first load nobody knows.
+        Any thread may call it. True until a first load has shown what the KV is like.
         """
         return self._always_cuts.get(model.path) != (model.version, True)
 
@@ -79,7 +79,7 @@ class MlxLoading:
 def load_in_slices(
     model: InstalledModel, caches: CacheBudget, on_kv_size: Callable[[KvSize], None], slice_seconds: float
 ) -> Generator[MlxRunner | None, None, None]:
-    """Not a method: a generator that holds its owner would keep the weights until the garbage collector comes."""
+    """Load a model in slices. As a method, the generator would hold the weights until garbage collection."""
     config = read_config(model.path)
     check_config(config)
     yield None

@@ -1,7 +1,7 @@
 """How each row of a batch samples its next token, in one call for the whole batch.
 
 `Rows` poses as one more layer of the KV cache: BatchGenerator merges, extends and filters it together
-with the keys and values, so every row's parameters are always where the row is, whoever joins or leaves.
+with the keys and values, so every row's parameters move with the row when others join or leave.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from webapp.engine.sequence import AnswerConstraint
 from webapp.generation import SamplingParams
 
 WORD = 0xFFFFFFFF
-# Another draw of the same row and position must not be the same number.
+# Added to the key, so that XTC's draw differs from the token's draw at the same row and position.
 XTC_KEY = (0, 1 << 31)
 # At lower temperatures only the likeliest token is left, and float32 cannot divide by some of them.
 COLDEST = 1e-5
@@ -27,7 +27,7 @@ COLDEST = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence's sampling; `seed` is set, `prompt` only where a penalty counts it. XTC never leaves out `ends`."""
+    """One sequence's sampling; `prompt` is set only if a penalty counts it. XTC never leaves out `ends`."""
 
     sampling: SamplingParams
     seed: int
@@ -124,10 +124,10 @@ class Rows:
         return Rows([self.rows[index]], [self.positions[index]])
 
     def prepare(self, **padding: Any) -> None:
-        """Padding concerns keys and values only."""
+        """Does nothing: padding concerns keys and values only."""
 
     def finalize(self) -> None:
-        """As `prepare`."""
+        """Does nothing, for the same reason as `prepare`."""
 
     def _penalised(self) -> list[int]:
         return [i for i, row in enumerate(self.rows) if row.penalised]
@@ -138,7 +138,7 @@ class Rows:
         return self._tally
 
     def shape(self, logits: mx.array, latest: mx.array) -> mx.array:
-        """Logits of shape [rows, vocabulary] as the rows want them; `latest` are the tokens that led to them."""
+        """Apply bias, grammars and penalties to logits [rows, vocabulary]; `latest` are the tokens that led to them."""
         return self._constrain(self._bias(self.penalise(logits)), latest)
 
     def _bias(self, logits: mx.array) -> mx.array:
@@ -149,7 +149,7 @@ class Rows:
         return logits.astype(mx.float32).at[rows, tokens].add(biases)
 
     def _constrain(self, logits: mx.array, latest: mx.array) -> mx.array:
-        """Only a batch with a constrained row waits here for the tokens of the step before."""
+        """Mask tokens that a constraint forbids. Only a batch with a constrained row waits here for the last tokens."""
         bound = [i for i, row in enumerate(self.rows) if row.constraint]
         if not bound:
             return logits
@@ -166,7 +166,7 @@ class Rows:
         return logits
 
     def penalise(self, logits: mx.array) -> mx.array:
-        """Penalise the rows that ask for it, of logits with shape [rows, vocabulary]."""
+        """Apply the penalties of the rows that have any; logits have shape [rows, vocabulary]."""
         penalised = self._penalised()
         if not penalised:
             return logits
@@ -255,7 +255,7 @@ class Columns:
         return mx.argmax(logits + noise, axis=-1)
 
     def _exclude_top(self, logits: mx.array, keys: mx.array) -> mx.array:
-        """XTC: by chance, all above the threshold but the least likely of them are left out."""
+        """XTC: with its probability, excludes all tokens above the threshold but the least likely of them."""
         chance = mx.vmap(lambda key: mx.random.uniform(key=key))(keys ^ mx.array(XTC_KEY, dtype=mx.uint32))
         probabilities = mx.softmax(logits, axis=-1)
         above = probabilities > self.xtc_threshold

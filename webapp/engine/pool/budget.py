@@ -1,4 +1,4 @@
-"""The memory limit as arithmetic: what is promised, what may go, and what never fits. Engine thread only."""
+"""The memory limit: sums promises, evicts models to make room, refuses what never fits. Engine thread only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVICTED = "was evicted"
 
 
 class NoRoom(Exception):
-    """Others hold the memory for now. `refusal` is what to say to somebody who does not want to wait any longer."""
+    """Raised while other models hold the memory. `refusal` is the error for a request that times out waiting."""
 
     def __init__(self, refusal: OutOfMemory):
         super().__init__(str(refusal))
@@ -27,7 +27,7 @@ class NoRoom(Exception):
 
 
 class Budget:
-    """Reads the pool's residents; lets go through `evict(resident, how)`, which says in words what went."""
+    """Reads the pool's residents. `evict(resident, how)` evicts one and returns a sentence that says so."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Budget:
 
     @property
     def used_bytes(self) -> int:
-        """What is really there: weights, KV and prefix caches; of a load its estimate."""
+        """Bytes of weights, KV and prefix caches in memory; a load counts with its estimate."""
         weights_and_kv = sum(resident.weights_bytes + resident.kv_bytes for resident in self._residents.values())
         return weights_and_kv + self.prefix_cache_bytes
 
@@ -76,7 +76,7 @@ class Budget:
             )
 
     def fit_answer(self, resident: Resident, runner: Runner, sequence: Sequence, limits: PoolLimits) -> None:
-        """Shorten an answer whose length nobody asked for to what can fit. Raises OutOfMemory when that is nothing."""
+        """Shorten an answer to what fits if the client set no length. Raises OutOfMemory if it cannot fit."""
         most = self.limit_bytes - self._pinned_bytes(resident, limits)
         room = most - runner.weights_bytes
         if (needed := runner.kv_bytes_for([sequence.most_tokens])) <= room:
@@ -105,7 +105,7 @@ class Budget:
     # Making room
 
     def make_room(self, needed_bytes: int, asking: Resident, limits: PoolLimits, caches_first: bool) -> None:
-        """Drop prefix caches and evict idle models until `needed_bytes` fit. Raises NoRoom, and then nothing went."""
+        """Drop prefix caches and evict idle models until `needed_bytes` fit. Raises NoRoom before evicting anything."""
         idle = self._idle(asking, limits)
         crowd = self._too_many(asking, limits)
         most = sum(resident.weights_bytes for resident in idle) + self.prefix_cache_bytes
@@ -124,7 +124,7 @@ class Budget:
         return max(0, self.committed_bytes + self.prefix_cache_bytes + needed_bytes - self.limit_bytes)
 
     def _idle(self, asking: Resident | None, limits: PoolLimits) -> list[Resident]:
-        """Who may go, first to go first. A load that no request waits for takes nothing from those who wait."""
+        """The models that may go, in order. A load that no request waits for spares models that requests wait for."""
         polite = asking is not None and not asking.leases
         idle = [
             resident
@@ -153,7 +153,7 @@ class Budget:
     # Obeying
 
     def obey(self, limits: PoolLimits) -> list[str]:
-        """Evict idle models while more is promised than the limit allows, and leave caches the rest. Says what went."""
+        """Evict idle models while promises exceed the limit; caches get the rest. Returns sentences on what went."""
         gone = []
         for resident in self._idle(None, limits):
             loaded = sum(other.in_memory for other in self._residents.values())

@@ -1,4 +1,4 @@
-"""The loaded models: which load, which must go, who holds a lease. Engine thread only.
+"""The loaded models: loads and unloads them, and counts the leases of their requests. Engine thread only.
 
 Memory is promised before it is taken: a load reserves its estimate, an admitted sequence the KV it may come to.
 """
@@ -50,7 +50,7 @@ class Pool:
     # Requests
 
     def lease(self, model: InstalledModel) -> None:
-        """Somebody waits for this model; a failed one is given another try."""
+        """Count a request that needs this model; a model that failed to load is tried again."""
         resident = self._resident(model)
         resident.leases += 1
         resident.uses += 1
@@ -65,7 +65,7 @@ class Pool:
     def want(self, sequence: Sequence) -> Runner | None:
         """The runner that a leased request may join now, or None while it loads, or it or a former edition drains.
 
-        Raises NoRoom while others hold the memory, OutOfMemory when it can never fit, and the reason of a failed load.
+        Raises NoRoom while others hold the memory, OutOfMemory when it can never fit, and the error of a failed load.
         """
         resident, ticket = self._residents[sequence.model.edition], sequence.ticket
         if not resident.takes(ticket) and not resident.busy and resident.runner is not None:
@@ -77,7 +77,7 @@ class Pool:
         return resident.runner if resident.takes(ticket) else None
 
     def reserve(self, sequence: Sequence) -> None:
-        """Promise a sequence the KV that it may come to. Raises NoRoom, or OutOfMemory when it can never fit."""
+        """Promise a sequence the most KV that it may need. Raises NoRoom, or OutOfMemory when it can never fit."""
         resident = self._residents[sequence.model.edition]
         assert resident.runner is not None
         self.budget.fit_answer(resident, resident.runner, sequence, self.limits)
@@ -94,7 +94,7 @@ class Pool:
     # What people ask for
 
     def load(self, model: InstalledModel, done: Future[None]) -> None:
-        """Load the newest edition as soon as there is room; `done` hears how it went."""
+        """Load the newest edition as soon as there is room; `done` completes, or fails with the reason."""
         known = (each.model for each in self._editions(model.id))
         resident = self._resident(max([model, *known], key=lambda each: each.read_at))
         resident.wishes.append(done)
@@ -105,7 +105,7 @@ class Pool:
             self._fulfil(resident)
 
     def unload(self, model_id: str, last_ticket: int) -> str:
-        """Unload now, or after the requests up to `last_ticket`; says which. Raises Conflict."""
+        """Unload now, or after the requests up to `last_ticket`; returns a sentence on which. Raises Conflict."""
         editions = [each for each in self._editions(model_id) if each.in_memory or each.wishes]
         if not editions:
             raise Conflict(f"The model '{model_id}' is not loaded.", "model", "not_loaded")
@@ -128,7 +128,7 @@ class Pool:
         return any(resident.loading is not None for resident in self._residents.values())
 
     def advance(self) -> Edition | None:
-        """Begin what was wished for, then do one slice of the oldest load; the model that this made ready."""
+        """Begin the wished loads, then do one slice of the oldest; returns the edition that became ready, if any."""
         for wished in [each for each in self._residents.values() if each.wishes and each.state == "ready"]:
             try:
                 self._begin(wished)
@@ -143,11 +143,11 @@ class Pool:
                 self._loaded(resident)
                 return resident.model.edition
         if resident.state == "failed":
-            loading.close()  # only now: the exception's traceback held what was read
+            loading.close()  # only now: the exception's traceback held the weights read so far
         return None
 
     def settle(self) -> list[str]:
-        """Let go what nobody needs any more: drained, idle too long, or over the limit. Says what went."""
+        """Evict models that are drained, idle too long, or over the limit. Returns sentences on what went."""
         now = self._clock()
         gone = []
         for resident in [each for each in self._residents.values() if each.in_memory and not each.busy]:
@@ -159,7 +159,7 @@ class Pool:
         return gone + self.budget.obey(self.limits)
 
     def configure(self, limits: PoolLimits) -> list[str]:
-        """Obey new limits: idle models go at once, busy ones finish what runs. Says what happened."""
+        """Obey new limits: idle models go at once, busy ones finish first. Returns sentences on what happened."""
         self.limits = limits
         self.caches.obey(limits.prefix_cache_bytes)
         for resident in self._residents.values():
@@ -177,7 +177,7 @@ class Pool:
         return bool(self._fulfilled)
 
     def tell(self) -> None:
-        """Tell who wished for loads how they went; by now everybody can see it."""
+        """Complete the futures of loads that have ended; call it once the snapshot shows their outcome."""
         for wish, error in self._fulfilled:
             if error is None:
                 wish.set_result(None)
@@ -192,7 +192,7 @@ class Pool:
         resident.wishes.clear()
 
     def _resident(self, model: InstalledModel) -> Resident:
-        """That of the model's edition; it makes older editions leave, and a newer one outdates it."""
+        """The resident of the model's edition, made if missing: older editions then leave, a newer one outdates it."""
         resident = self._residents.get(model.edition)
         if resident is None or resident.state == "failed":
             leases = resident.leases if resident else 0
@@ -209,7 +209,7 @@ class Pool:
         return [resident for resident in self._residents.values() if resident.model.id == model_id]
 
     def _replace(self, others: list[Resident], newest: Resident) -> None:
-        """Let editions that are no longer on disk go, after the requests that they have the weights for."""
+        """Unload editions that are no longer on disk, each after the requests that were made for it."""
         if newest.last_ticket == ALL_TICKETS:  # its files have come back
             newest.stay()
         for older in others:
@@ -228,7 +228,7 @@ class Pool:
     def _begin(self, resident: Resident) -> None:
         """Start loading once there is room and no former edition is left.
 
-        Raises NoRoom; what else goes wrong is kept as this model's failure.
+        Raises NoRoom; any other error is stored as this model's failure.
         """
         with self._keeping_failure(resident):
             if resident.outdated:
@@ -252,7 +252,7 @@ class Pool:
 
     @contextmanager
     def _keeping_failure(self, resident: Resident) -> Iterator[None]:
-        """A model folder comes from a stranger: whatever it makes go wrong is this model's failure alone."""
+        """Store any error as this model's failure alone, since model folders come from strangers."""
         try:
             yield
         except NoRoom:
@@ -286,16 +286,16 @@ class Pool:
             self._evict(resident, DRAINED)
         self.tell()
 
-    # What is told
+    # What others read
 
     def runners(self) -> Iterator[tuple[Runner, PrefillPolicy]]:
-        """What is loaded, each with the policy that has learnt its speed."""
+        """The loaded runners, each with the policy that has learnt its speed."""
         for resident in list(self._residents.values()):
             if resident.runner is not None:
                 yield resident.runner, resident.prefill
 
     def snapshot(self) -> tuple[ModelSnapshot, ...]:
-        """Of each model the edition in memory, else the newest."""
+        """One snapshot per model: of its edition in memory, else of its newest."""
         shown: dict[str, Resident] = {}
         for resident in sorted(self._residents.values(), key=lambda each: (each.in_memory, not each.outdated)):
             shown[resident.model.id] = resident

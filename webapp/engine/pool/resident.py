@@ -16,10 +16,10 @@ from webapp.generation import InstalledModel
 
 @dataclass(eq=False, slots=True)
 class Resident:
-    """`estimate_bytes` counts until the weights are measured; `reserved_bytes` is what the batch's KV may come to.
+    """`estimate_bytes` counts until the weights are measured; `reserved_bytes` is the most KV that the batch may need.
 
     `leases` counts running and queued requests, `uses` all requests since the model was loaded. While draining, only
-    requests up to `last_ticket` are still admitted. `wishes` are told when a load that a person asked for is over.
+    requests up to `last_ticket` are still admitted. `wishes` are the futures of loads that people asked for.
     `outdated`: its files have been replaced on disk. `prefill` plans the runner's steps.
     """
 
@@ -55,12 +55,12 @@ class Resident:
 
     @property
     def committed_bytes(self) -> int:
-        """Weights, and the KV that is promised; the prefix cache gives way and is not among it."""
+        """Bytes of the weights and of the promised KV; the prefix cache gives way and does not count."""
         return self.weights_bytes + self.reserved_bytes
 
     @property
     def busy(self) -> bool:
-        """Whether it computes for somebody."""
+        """Whether its batch holds sequences."""
         return self.runner is not None and bool(self.runner.sequences())
 
     @property
@@ -68,7 +68,7 @@ class Resident:
         return self.runner is not None or self.loading is not None
 
     def takes(self, ticket: int) -> bool:
-        """Whether a request may still join: a draining model finishes what came before."""
+        """Whether a request may still join; a draining model takes only requests up to its `last_ticket`."""
         return self.last_ticket is None or ticket <= self.last_ticket
 
     def drain(self, last_ticket: int) -> None:
@@ -77,7 +77,7 @@ class Resident:
             self.state = "draining"
 
     def stay(self) -> None:
-        """Drain no longer, unless a newer edition waits."""
+        """Stop draining, unless a newer edition waits."""
         if self.outdated:
             return
         self.last_ticket = None

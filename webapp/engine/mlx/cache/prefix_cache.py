@@ -1,4 +1,4 @@
-"""KV of prompts and answers already computed, kept in RAM for the next prompt that starts the same way."""
+"""Stores the KV of computed prompts and answers in RAM, for the next prompt that starts the same way."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from webapp.engine.cache_budget import ANYBODYS, CacheBudget, CachedPrefix, Cach
 from webapp.engine.mlx.cache.prefix_tree import PrefixTree
 
 SHORTEST_TOKENS = 8
-# Of the entries that go on differently behind a shared prefix, so many are looked at for a short one to cut back.
+# How many of the entries that share only a prefix are searched for a short one to cut back.
 MOST_LOOKED_AT = 16
 
 
 class PrefixCache:
-    """The kept prefixes of one model, within the budget that it shares with others'. Engine thread only.
+    """The stored prefixes of one model, under the byte limit that all models share. Engine thread only.
 
-    `on_drop` gets each entry whose KV is about to be gone, before it is. Entries are evaluated, so they hold no graph.
+    `on_drop` is called with each entry just before its KV is freed. Entries are evaluated, so they hold no graph.
     """
 
     def __init__(self, budget: CacheBudget, on_drop: Callable[[CachedPrefix], None] | None = None):
@@ -33,9 +33,9 @@ class PrefixCache:
         self.nbytes = 0
 
     def fetch(self, tokens: Seq[int], key: CacheKey = ANYBODYS) -> tuple[list[Any] | None, int]:
-        """The longest kept prefix as a KV cache of one's own, and how many tokens it holds.
+        """A copy of the KV of the longest stored prefix, None if there is none, and how many tokens it holds.
 
-        At least one token is always left over to start the answer from. A copy shares memory until it is written to.
+        The prefix always leaves at least one token to compute. The copy shares memory until it is written to.
         """
         entry, length = self._longest(tuple(tokens[:-1]), key)
         self._budget.count_request(entry)
@@ -47,7 +47,7 @@ class PrefixCache:
         return layers, length
 
     def _longest(self, tokens: tuple[int, ...], key: CacheKey) -> tuple[CachedPrefix | None, int]:
-        """The entry that begins as `tokens` do for longest, and for how long."""
+        """The entry that shares the longest prefix with `tokens`, and the length of that prefix."""
         trail = self._trees[key].follow(tokens)
         whole = trail.passed[-1] if trail.passed else None
         length = len(whole.tokens) if whole else SHORTEST_TOKENS - 1
@@ -59,7 +59,7 @@ class PrefixCache:
         return whole, length
 
     def store(self, tokens: Seq[int], layers: list[Any], key: CacheKey = ANYBODYS) -> None:
-        """Keep `layers`, the KV of `tokens`. The copy runs behind the batch's next step."""
+        """Store `layers`, the KV of `tokens`. The copy runs behind the batch's next step."""
         entry = CachedPrefix(tuple(tokens), layers, sum(layer.nbytes for layer in layers), self._drop, key)
         if len(tokens) < SHORTEST_TOKENS or entry.nbytes > self._budget.limit_bytes:
             return
@@ -70,7 +70,7 @@ class PrefixCache:
         self._budget.add(entry)
 
     def _replace_with(self, entry: CachedPrefix) -> None:
-        """Take out what `entry` will serve as well: the same tokens, and all shorter ones if it can be cut back."""
+        """Remove the entries that `entry` makes needless: the same tokens, and its prefixes if it can be cut back."""
         cuttable = can_trim_prompt_cache(entry.layers)
         for other in self._trees[entry.key].follow(entry.tokens).passed:
             if cuttable or len(other.tokens) == len(entry.tokens):

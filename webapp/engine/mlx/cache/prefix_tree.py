@@ -1,4 +1,4 @@
-"""Values under sequences of tokens, found by how much of a prompt they share; each run of tokens is stored once."""
+"""A radix tree of values under token sequences, searched by common prefix; shared runs are stored once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ V = TypeVar("V")
 
 @dataclass(eq=False, slots=True)
 class Branch(Generic[V]):
-    """`tokens` lead here from the branch above. Without a value it parts into two at least, or it is the root."""
+    """`tokens` lead here from the branch above. One without a value has two branches below, or is the root."""
 
     tokens: tuple[int, ...] = ()
     above: Branch[V] | None = None
@@ -21,7 +21,7 @@ class Branch(Generic[V]):
     below: dict[int, Branch[V]] = field(default_factory=dict)
 
     def values(self) -> Iterator[V]:
-        """Its own and all below, the oldest branches first."""
+        """The branch's own value and all below it, the oldest branches first."""
         trails: list[Iterator[Branch[V]]] = [iter((self,))]
         while trails:
             branch = next(trails[-1], None)
@@ -35,7 +35,7 @@ class Branch(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Trail(Generic[V]):
-    """How far the tree knows a sequence of tokens.
+    """The path that a sequence of tokens takes through the tree, and where it leaves it.
 
     `passed` holds the values of its prefixes, shortest first, `end` is the last whole branch. Of `part`, the branch
     behind it, only the first `part_tokens` agree. All values `beyond` begin with the `known_tokens`.
@@ -72,7 +72,7 @@ class PrefixTree(Generic[V]):
         return Trail(passed, branch, known)
 
     def put(self, tokens: tuple[int, ...], value: V) -> None:
-        """Replaces the value of the same tokens."""
+        """Store a value under tokens, replacing the one already there."""
         trail = self.follow(tokens)
         branch = trail.end if trail.part is None else _split(trail.end, trail.part, trail.part_tokens)
         if rest := tokens[trail.known_tokens :]:
@@ -80,14 +80,14 @@ class PrefixTree(Generic[V]):
         branch.value = value
 
     def remove(self, tokens: tuple[int, ...]) -> None:
-        """The tokens must have a value."""
+        """Remove the value of these tokens, which must exist."""
         branch = self.follow(tokens).end
         branch.value = None
         _prune(branch)
 
 
 def _split(above: Branch[V], branch: Branch[V], tokens: int) -> Branch[V]:
-    """A new branch of the first `tokens` of one, which now begins behind it."""
+    """Insert a branch for the first `tokens` of `branch`, which now begins below it; returns the new one."""
     middle = Branch(branch.tokens[:tokens], above)
     above.below[middle.tokens[0]] = middle
     branch.tokens, branch.above = branch.tokens[tokens:], middle
@@ -96,7 +96,7 @@ def _split(above: Branch[V], branch: Branch[V], tokens: int) -> Branch[V]:
 
 
 def _prune(branch: Branch[V]) -> None:
-    """Take out a branch that has no value and does not part any more."""
+    """Remove a branch that has no value and fewer than two branches below."""
     above = branch.above
     if above is None or branch.value is not None or len(branch.below) > 1:
         return

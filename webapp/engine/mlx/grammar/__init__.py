@@ -1,1 +1,1 @@
-"""What an answer may still say, token by token: grammars, and the calls of each model family."""
+"""Limits each token of an answer to a grammar, the grammars of each model family's calls included."""

@@ -1,4 +1,4 @@
-"""Tokens that may come next, a bit each, in words as llguidance packs them."""
+"""The set of tokens that may come next: one bit per token, in 32-bit words as llguidance packs them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an answer may still say, token by token: llguidance's matcher for one sequence.
+"""Keeps one sequence's answer to its grammar, token by token, with llguidance's matcher.
 
-Made on the request's thread, where a grammar that cannot be enforced is refused; then the engine thread's alone.
+A matcher is made on the request's thread, which refuses a bad grammar; afterwards only the engine thread uses it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Grammars:
         self._thoughts = Thoughts(tuple(wrapper.think_start_tokens or ()), tuple(wrapper.think_end_tokens or ()))
 
     def compile(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
-        """Raises UnsupportedParameter naming what cannot be enforced, or InvalidRequest for what is no grammar."""
+        """The request's matcher. Raises UnsupportedParameter for what cannot be enforced, InvalidRequest if invalid."""
         grammar = request.grammar
         if grammar is None or request.tool_choice.mode == "required":
             return self._compile_calls(request, in_reasoning, may_think)
@@ -59,14 +59,14 @@ class Grammars:
         return Constraint(matcher, self._tokens, Thoughts(start, self._thoughts.end), in_reasoning)
 
     def _compile_calls(self, request: GenerationRequest, in_reasoning: bool, may_think: bool) -> Matched:
-        """Bound to calls from its beginning, or from the marker of each call that the model chooses to make."""
+        """Binds the answer to calls from its beginning, or only behind the marker of each call the model makes."""
         if request.tool_choice.mode == "required":
             return self._bound(self._matcher(self._calls(request)), in_reasoning, may_think)
         guarded = self._matcher(one_call(self._writing, request.offered_tools))
         return CallGuard(guarded, self._tokens, self._marker, self._thoughts, in_reasoning)
 
     def _calls(self, request: GenerationRequest, instead: str = "") -> str:
-        """The grammar of an answer that is calls, or what `instead` names."""
+        """The grammar of an answer that is calls, or else the rule that `instead` names."""
         source = calls(self._writing, request.offered_tools, request.tool_choice.name, request.parallel_tool_calls)
         return source.replace("start: ", f"start: {instead}", 1)
 
@@ -106,7 +106,7 @@ def _schema(grammar: Grammar) -> object:
 
 
 def _rule(grammar: Grammar) -> str:
-    """What stands behind the name of a rule, for a grammar that has been found valid."""
+    """The body of a Lark rule for a grammar that is known to be valid."""
     match grammar.kind:
         case "JSON schema":
             return json_value(_schema(grammar))
@@ -118,14 +118,14 @@ def _rule(grammar: Grammar) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Thoughts:
-    """The tokens between which a model thinks; none for one that does not."""
+    """The tokens that begin and end a model's thoughts; empty for a model that does not think."""
 
     start: tuple[int, ...]
     end: tuple[int, ...]
 
 
 class Matched:
-    """A matcher and the tokens it knows. `broken` says why it can no longer be kept to."""
+    """A matcher and the tokens it knows. `broken` says why the answer can no longer follow the grammar."""
 
     def __init__(self, matcher: LLMatcher, tokens: LLTokenizer):
         self._matcher = matcher
@@ -134,13 +134,13 @@ class Matched:
         self.broken: str | None = None
 
     def __deepcopy__(self, memo: object) -> Matched:
-        """mlx-lm copies a prompt's batch to split it (0.32), and drops the other half of each copy."""
+        """The matcher itself: mlx-lm (0.32) copies a batch to split it, and drops the other half of each copy."""
         return self
 
     def consume(self, token: int) -> None:
-        """The token that was sampled last. After its end a batch still samples once: that one does not count."""
+        """Take the token sampled last. A batch samples once more after the end: that token does not count."""
         if not self._matcher.is_stopped() and not self._matcher.consume_token(token):
-            # Only what it is: the lines below hold the answer.
+            # Only the first line names the error: the lines below it quote the answer.
             self.broken = self._matcher.get_error().partition("\n")[0] or "a token outside of the grammar was sampled"
 
     def fill(self, words: Words) -> None:
@@ -156,7 +156,7 @@ class Matched:
 
 
 class Constraint(Matched):
-    """Free while the model thinks, then bound to the end. Where thoughts have a start it may begin to think first."""
+    """Leaves thoughts free and binds the rest to the grammar. A model with a start of thought may think first."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Constraint(Matched):
         in_reasoning: bool,
     ):
         super().__init__(matcher, tokens)
-        self._start = thoughts.start  # what is yet to come of it
+        self._start = thoughts.start  # the tokens of the start still to come
         self._begun = False
         self._end = thoughts.end
         self._thinking = in_reasoning
@@ -198,7 +198,7 @@ class Constraint(Matched):
 
 
 class CallGuard(Matched):
-    """Free, but bound from each `marker` to the end of the calls that it begins. A thought of calling is no call."""
+    """Leaves the answer free but for calls: from each `marker` to their end. Markers in a thought do not count."""
 
     def __init__(self, matcher: LLMatcher, tokens: LLTokenizer, marker: Marker, thoughts: Thoughts, in_reasoning: bool):
         super().__init__(matcher, tokens)

@@ -1,4 +1,4 @@
-"""Work that may take for ever, and must not: chat templates are programs from a model folder."""
+"""Limits the time of work that might never end, such as a chat template: a program from a model folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Late(BaseException):
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """Run `work` on a thread of its own; raises TimeoutError when it takes longer, and what it raises.
+    """Run `work` on a thread of its own; raises TimeoutError when it takes longer, and every error of `work`.
 
     Late work is broken off by an exception injected between its bytecodes, as nothing else stops a loop.
     """

@@ -1,4 +1,4 @@
-"""How a model's family writes thoughts and calls: the markers around them, and who reads what stands between."""
+"""How a model's family writes thoughts and calls: the markers around them and the parsers for their text."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class MlxTextMachine:
 
 
 class Formats:
-    """Those of one model. Thread-safe."""
+    """The formats of one model. Thread-safe."""
 
     def __init__(self, wrapper: TokenizerWrapper):
         self._wrapper = wrapper
 
     @property
     def has_calls(self) -> bool:
-        """Whether there is a parser of the calls that such a model writes."""
+        """Whether mlx-lm has a parser for the calls of this model."""
         return bool(self._wrapper.has_tool_calling)
 
     def calls(self, tools: Seq[Tool]) -> CallFormat:
@@ -75,7 +75,7 @@ class Formats:
     ) -> MlxTextMachine:
         """Ends (section None) at a stop string, which is stripped; in a chat also tells reasoning and calls apart.
 
-        What a model thinks about calling is no call. A format without an end marker ends a call where the next begins.
+        A call inside a thought is not a call. A format without an end marker ends a call where the next begins.
         """
         transitions: dict[str, list[tuple[str, str | None]]] = {NORMAL: [(text, None) for text in stop]}
         if thinks and self._wrapper.has_thinking:
@@ -87,7 +87,7 @@ class Formats:
         return MlxTextMachine(transitions, REASONING if in_reasoning else NORMAL)
 
     def leaves_thought_open(self, text: str, begun: str) -> bool:
-        """Whether a prompt ends inside a thought; an answer that has `begun` is no thought unless it began one."""
+        """Whether a prompt ends inside a thought. If `begun` is set, only a thought that it opens itself counts."""
         start, end = self._wrapper.think_start, self._wrapper.think_end
         if start is None:
             return False
@@ -95,6 +95,6 @@ class Formats:
 
 
 def as_offer(tool: Tool) -> dict[str, Any]:
-    """A tool as templates and parsers know it."""
+    """A tool in the form that templates and parsers read."""
     described = {} if tool.description is None else {"description": tool.description}
     return {"type": "function", "function": {"name": tool.name, **described, "parameters": dict(tool.parameters)}}

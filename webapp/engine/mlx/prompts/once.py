@@ -1,4 +1,4 @@
-"""A value that is made when it is first wanted, and then kept."""
+"""A value that is made at its first use and then stored."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """Thread-safe: whoever wants the value while it is made waits for it, and for nothing else.
+    """Makes a value at its first use and stores it. Thread-safe: callers wait while another one makes it.
 
-    `functools.cached_property` has one lock for all objects of a class before Python 3.12. What making the value
-    raises, its caller gets, and the next caller tries again.
+    `functools.cached_property` has one lock for all objects of a class before Python 3.12. If making the value
+    raises, that caller gets the error and the next caller tries again.
     """
 
     def __init__(self, make: Callable[[], T]):

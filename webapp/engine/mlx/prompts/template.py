@@ -1,4 +1,4 @@
-"""A model's chat template: what it makes of messages, which names it reads, and what an effort is in its words."""
+"""A model's chat template: renders messages, finds the names it reads, and turns an effort into its options."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from webapp.errors import InvalidRequest, Place, UnsupportedParameter
 from webapp.generation import RESERVED_OPTIONS, GenerationRequest, Level, Message, Tool
 
 MESSAGES: Place = ("messages",)
-# Where an answer that has begun ends. Its space tells whether the template trims what it is given.
+# Marks the end of an answer that has begun. Its space shows whether the template trims its messages.
 END_MARK = "\ue000\ue001 "
 TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
-# What families call the switch of their thinking; clients say the first, whatever the template does.
+# The names that families use for switching thought on; clients send the first, whatever the template reads.
 SWITCHES = ("enable_thinking", "thinking")
 LEVEL = "reasoning_effort"
 ASKING = frozenset({"defined", "undefined", "none", "default", "d"})
@@ -41,7 +41,7 @@ class Rendered:
 
 
 class Template:
-    """Thread-safe. A template is a program from a model folder: it may refuse, fail, and take for ever."""
+    """Renders messages. Thread-safe. A template is a program from a model folder: it may refuse, fail, or never end."""
 
     def __init__(self, wrapper: TokenizerWrapper, seconds: float):
         self._wrapper = wrapper
@@ -54,9 +54,9 @@ class Template:
     def render(
         self, messages: Seq[Message], options: Mapping[str, object], tools: Seq[Tool], with_beginnings: bool
     ) -> Rendered:
-        """Messages, and the tools that the model may call. All that is rendered shares one deadline.
+        """Render messages and the tools that the model may call, all under one deadline.
 
-        When it has passed before all beginnings are there, there are none.
+        If it passes while the beginnings are rendered, there are none.
         Raises InvalidRequest(messages) when the template refuses them, and UnsupportedParameter(tools) when the model
         has no way of calling any.
         """
@@ -86,7 +86,7 @@ class Template:
         return Rendered(texts[0], begun, beginnings)
 
     def _text(self, turns: Turns, options: dict[str, object], begun: str) -> tuple[str, Turns]:
-        """The turns as they stand, or gathered for a template that refuses them so; and the turns that it took."""
+        """The text of the turns, `gathered` if the template refuses them as they are; and the turns that it took."""
         try:
             return self._whole(turns, options, begun), turns
         except InvalidRequest:
@@ -99,7 +99,7 @@ class Template:
         return self._begun(turns, options) if begun else self._apply(turns, options, add_generation_prompt=True)
 
     def _beginnings(self, history: Turns, options: dict[str, object]) -> Iterator[str]:
-        """Of the system message and of the history; a template that demands a user's turn refuses the first."""
+        """The texts of the system message, unless the template demands a user's turn, and of the history."""
         instructions = history[:1] if history and history[0]["role"] == "system" else []
         for part in (instructions, history):
             try:
@@ -109,7 +109,7 @@ class Template:
                 pass
 
     def _begun(self, turns: Turns, options: dict[str, object]) -> str:
-        """The prompt up to where the last message breaks off, without what the template closes it with."""
+        """The prompt up to the end of the last message's text, without what the template writes to close it."""
         *history, last = turns
         marked = [*history, {**last, "content": last["content"] + END_MARK}]
         text = self._apply(marked, options, add_generation_prompt=False)
@@ -119,7 +119,7 @@ class Template:
         return before if after.startswith(" ") else before.rstrip()
 
     def _apply(self, turns: Turns, options: dict[str, object], add_generation_prompt: bool) -> str:
-        # The wrapper turns thinking on unless told otherwise (mlx-lm 0.32): unasked, the model's own default counts.
+        # The wrapper turns thinking on by default (mlx-lm 0.32): without a choice the model's own default must count.
         unasked = "enable_thinking" not in options and self._wrapper._chat_template is None
         tokenizer = self._wrapper._tokenizer if unasked else self._wrapper
         try:
@@ -144,7 +144,7 @@ class Template:
 
 
 class TemplateOptions:
-    """`names` are those that the template reads; `opens_thought` says whether its prompts begin a thought unasked."""
+    """`names` are those that the template reads; `opens_thought`: whether its prompts begin a thought by default."""
 
     def __init__(self, names: frozenset[str], opens_thought: Callable[[], bool]):
         self.names = names
@@ -152,9 +152,9 @@ class TemplateOptions:
         self._switch = next((name for name in SWITCHES if name in names), None)
 
     def chosen(self, request: GenerationRequest) -> Mapping[str, object]:
-        """What the template is told for a request; its options win over its effort, name by name.
+        """The options that the template gets for a request; the request's options win over its effort, name by name.
 
-        Raises UnsupportedParameter for what the template does not know, unless that is what happens anyway.
+        Raises UnsupportedParameter for what the template does not know, unless its default does the same.
         """
         chosen = self._of_effort(request.effort) if request.effort else {}
         for name, value in request.template_options.items():
@@ -176,7 +176,7 @@ class TemplateOptions:
         return self._thinking(effort != "none", None if level else ("effort",)) | level
 
     def _thinking(self, wanted: bool, place: Place | None) -> dict[str, object]:
-        """Without a `place` nobody insists."""
+        """The option that switches thinking. With a `place`, raises if the template has none and does otherwise."""
         if self._switch:
             return {self._switch: wanted}
         if place is not None and wanted != self._opens_thought.get():
@@ -190,7 +190,7 @@ class TemplateOptions:
 
 
 def names_read(wrapper: TokenizerWrapper) -> frozenset[str]:
-    """The names that whoever renders may set. Those that Hearth and the tokenizer set themselves are not among them."""
+    """The names a template reads and a request may set, without those that Hearth or the tokenizer sets."""
     if wrapper._chat_template is not None:  # one of mlx-lm's own in Python (0.32)
         return frozenset({SWITCHES[0]})
     template = wrapper.chat_template or ()
@@ -200,7 +200,7 @@ def names_read(wrapper: TokenizerWrapper) -> frozenset[str]:
 
 
 def _undeclared(source: str) -> Iterable[str]:
-    """Jinja takes a name for undeclared that is set in one branch only: such a one must be asked about, too."""
+    """The names a template reads from outside. A name set in only one branch counts if it has a default or a test."""
     try:
         # Private (transformers 5.23), but only it knows the tags and functions that templates may use.
         tree = _compile_jinja_template(source).environment.parse(source)

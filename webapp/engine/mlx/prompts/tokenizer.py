@@ -1,4 +1,4 @@
-"""A model's tokenizer: requests to prompts, ids to text. Runs on the request's thread, never the engine's."""
+"""A model's tokenizer: turns requests into prompts and ids into text. Never runs on the engine's thread."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from webapp.generation import GenerationRequest, Message, Terms
 RENDER_SECONDS = 2.0
 ENCODE_SECONDS = 10.0
 COMPILE_SECONDS = 10.0
-# More than one token may spell a letter, but no more than this.
+# A letter may be spelt by several tokens, at most this many.
 LONGEST_LETTER = 4
 
 
 class MlxTokenizer:
-    """Thread-safe: holds no state of any request."""
+    """A Tokenizer over mlx-lm's. Thread-safe: holds no state of any request."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class MlxTokenizer:
         wants_checkpoints: Callable[[], bool] = lambda: True,
         encode_seconds: float = ENCODE_SECONDS,
     ):
-        """`wants_checkpoints`: whether prompts are to say where their KV is worth keeping for others."""
+        """`wants_checkpoints`: whether prompts mark the places where their KV is worth storing for others."""
         self._wrapper = wrapper
         self._wants_checkpoints = wants_checkpoints
         self._encode_seconds = encode_seconds
@@ -67,7 +67,7 @@ class MlxTokenizer:
         return cls(wrapper, frozenset(wrapper.eos_token_ids), render_seconds, wants_checkpoints)
 
     def prepare(self, request: GenerationRequest, terms: Terms) -> Prepared:
-        """All that the engine and the answer's reader need to know of a request.
+        """Prepare a request for the engine and for the reader of its answer.
 
         Raises InvalidRequest, ContextLengthExceeded or UnsupportedParameter, with a place in the request.
         """
@@ -78,13 +78,13 @@ class MlxTokenizer:
         return Prepared(prompt, constraint, self._splitter(request, prompt), self.eos_ids, self.spell)
 
     def render(self, request: GenerationRequest, terms: Terms) -> Prompt:
-        """The prompt that the messages become, however long it is."""
+        """The prompt made of the messages, at any length."""
         return self._chat_prompt(request, terms, self._options(request, terms), sys.maxsize)
 
     def raw(
         self, prompt: str | Seq[int], context_length: int, *, place: Place = ("prompt", 0), special: bool = True
     ) -> Prompt:
-        """A prompt without a template, with what the model wants at its start. Raises InvalidRequest(place)."""
+        """A prompt without a template; see Tokenizer. Raises InvalidRequest(place) or ContextLengthExceeded."""
         if isinstance(prompt, str):
             tokens, _ = self._tokens(prompt, (), context_length, place, special)
             return Prompt(tokens, open_ended=True)
@@ -94,11 +94,11 @@ class MlxTokenizer:
         return Prompt(tuple(prompt), open_ended=True)
 
     def _options(self, request: GenerationRequest, terms: Terms) -> Mapping[str, object]:
-        """What the template is told: what the request says in the template's words, above the wishes of a profile."""
+        """The options that the template gets: the request's win over the wishes of a profile."""
         return {**terms.template_wishes, **self.options.chosen(request)}
 
     def _fitting_prompt(self, request: GenerationRequest, terms: Terms, options: Mapping[str, object]) -> Prompt:
-        """A raw prompt, or messages, that leaves room for an answer."""
+        """The request's raw prompt or rendered messages. Raises ContextLengthExceeded without room for an answer."""
         context_length = terms.context_length
         if request.prompt is None:
             place: Place = MESSAGES
@@ -166,7 +166,7 @@ class MlxTokenizer:
         return self._grammars.get().spell(token)
 
     def detokenizer(self, prompt: Prompt) -> Detokenizer:
-        """A fresh one, for one answer. It drops a space in front of its text, which must not be lost inside of one."""
+        """A detokenizer for one answer. It drops a leading space, which an `open_ended` prompt's answer must keep."""
         fresh: Detokenizer = self._wrapper.detokenizer
         if prompt.open_ended:
             for token in self._last_letter(prompt.tokens):
@@ -175,13 +175,13 @@ class MlxTokenizer:
         return fresh
 
     def _last_letter(self, tokens: Seq[int]) -> Seq[int]:
-        """The last tokens that spell whole letters."""
+        """The fewest tokens at the end that spell whole letters."""
         ends = (tokens[-count:] for count in range(1, LONGEST_LETTER + 1))
         return next((end for end in ends if "\ufffd" not in self.decode(end)), ())
 
     @property
     def options(self) -> TemplateOptions:
-        """What the chat template can be told."""
+        """The options that the chat template knows."""
         return self._template_options.get()
 
     def _splitter(self, request: GenerationRequest, prompt: Prompt) -> Splitter:
@@ -193,7 +193,7 @@ class MlxTokenizer:
     def constraint(
         self, request: GenerationRequest, prompt: Prompt, template_options: Mapping[str, object]
     ) -> Matched | None:
-        """What keeps an answer to the grammar or the calls that a request insists on.
+        """The constraint for the grammar or the calls that a request insists on, or None.
 
         A model that is asked to think may do so first.
         Raises UnsupportedParameter and InvalidRequest for a grammar that cannot be enforced.
@@ -222,7 +222,7 @@ class MlxTokenizer:
 
 def _options_of(wrapper: TokenizerWrapper, template: Template, formats: Formats) -> TemplateOptions:
     def opens_thought() -> bool:
-        """Whether a prompt ends inside a thought though nobody asked for one."""
+        """Whether a prompt ends inside a thought by the template's default."""
         try:
             rendered = template.render([Message.of("user", "?")], {}, (), with_beginnings=False)
         except InvalidRequest:
@@ -233,7 +233,7 @@ def _options_of(wrapper: TokenizerWrapper, template: Template, formats: Formats)
 
 
 def _grammars_of(wrapper: TokenizerWrapper) -> Grammars:
-    """Reading the vocabulary takes up to a second: only for those who need it."""
+    """Grammars over the tokenizer's vocabulary. Reading it takes up to a second, so this runs only when needed."""
     try:
         return Grammars(wrapper)
     except ValueError as error:  # llguidance reads fast tokenizers only

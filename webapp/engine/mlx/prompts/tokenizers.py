@@ -1,4 +1,4 @@
-"""The tokenizers of installed models: read when first asked for, a few of them kept."""
+"""The tokenizers of installed models: read at first use, and the most recent few cached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webapp.engine.mlx.prompts.tokenizer import MlxTokenizer
 from webapp.errors import ModelLoadFailed
 from webapp.generation import InstalledModel
 
-# A big vocabulary takes some 100 MB. A tokenizer that goes lives on as long as a request holds it.
+# A big vocabulary takes some 100 MB. An evicted tokenizer lives on as long as a request holds it.
 MOST_KEPT = 8
 
 
@@ -30,10 +30,10 @@ class Reading:
 
 
 class Tokenizers:
-    """Thread-safe: reading one holds up only those who want the same. Of `most` kept, the least recently used goes."""
+    """Caches `most` tokenizers and evicts the least recently used. Thread-safe: reading one holds up no other."""
 
     def __init__(self, read: Callable[[InstalledModel], MlxTokenizer], most: int = MOST_KEPT):
-        # It warns about every prompt above the context, which Hearth refuses by name.
+        # Transformers warns about every prompt above the context, which Hearth refuses by name.
         transformers.logging.set_verbosity_error()
         self._read = read
         self._most = most
@@ -41,11 +41,11 @@ class Tokenizers:
         self._lock = threading.Lock()
 
     def of(self, model: InstalledModel) -> MlxTokenizer:
-        """Raises ModelLoadFailed; then the next one who asks reads again."""
+        """The model's tokenizer. Raises ModelLoadFailed; the next call then reads again."""
         return self._reading(model).tokenizer.get()
 
     def _reading(self, model: InstalledModel) -> Reading:
-        """The newest of a folder: that of a model which was replaced goes."""
+        """The reading of the model's edition; an older edition's in the same folder is dropped."""
         with self._lock:
             reading = self._kept.get(model.path)
             if reading is None or reading.version != model.version:
@@ -57,7 +57,7 @@ class Tokenizers:
 
 
 def read_tokenizer(model: InstalledModel, wants_checkpoints: Callable[[InstalledModel], bool]) -> MlxTokenizer:
-    """From the model's folder. Raises ModelLoadFailed."""
+    """Read the tokenizer from the model's folder. Raises ModelLoadFailed."""
     try:
         ends = eos_ids(model.path, read_config(model.path))
         return MlxTokenizer.load(model.path, ends, wants_checkpoints=lambda: wants_checkpoints(model))

@@ -1,4 +1,4 @@
-"""The turns of a conversation as chat templates want them."""
+"""Turns messages into the form that chat templates read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INSTRUCTIONS = ("system", "developer")
 
 
 def turn_of(message: Message, knows_developer: bool, wants_short_ids: bool) -> Turn:
-    """A message as templates read it. Calls and their results keep ids that are alike."""
+    """A message as templates read it. A call and its result still share an id."""
     role = "system" if message.role == "developer" and not knows_developer else message.role
     turn: Turn = {"role": role, "content": message.text}
     if message.name is not None:
@@ -33,7 +33,7 @@ def _made(call: Call, wants_short_ids: bool) -> dict[str, object]:
 
 
 def _arguments(text: str) -> object:
-    """Templates want arguments as an object. What is none stays text, and so does what no prompt can hold."""
+    """A call's arguments as the object that templates expect; still text if they are no object or not encodable."""
     try:
         parsed = json.loads(text)
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
@@ -43,27 +43,27 @@ def _arguments(text: str) -> object:
 
 
 def _call_id(given: str, wants_short_ids: bool) -> str:
-    """Mistral's templates refuse ids that are not nine letters and digits."""
+    """The id, or with `wants_short_ids` one of nine letters and digits, as Mistral's templates demand."""
     if not wants_short_ids or (len(given) == 9 and given.isalnum()):
         return given
     return hashlib.sha256(given.encode()).hexdigest()[:9]
 
 
 def beginning(turns: Turns) -> str:
-    """What the answer begins with: the text of a last message that is the model's own."""
+    """The beginning of the answer: the text of the last turn if it is the model's own, else empty."""
     last = turns[-1]
     return "" if last["role"] != "assistant" or "tool_calls" in last else str(last["content"])
 
 
 def without_empty_end(turns: Turns) -> Turns:
-    """An answer that has not begun yet needs no message."""
+    """The turns without a last turn of the model that is empty."""
     *earlier, last = turns
     is_empty = last["role"] == "assistant" and "tool_calls" not in last and not last["content"].strip()
     return earlier if earlier and is_empty else turns
 
 
 def name_results(turns: Turns) -> None:
-    """Some templates write the name of the function beside its result; OpenAI's clients give the id of the call."""
+    """Add the function's name to each result, which some templates write; OpenAI's clients send only the call's id."""
     names = {call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())}
     for turn in turns:
         if turn["role"] == "tool" and turn.get("tool_call_id") in names:
@@ -71,9 +71,9 @@ def name_results(turns: Turns) -> None:
 
 
 def gathered(turns: Turns) -> Turns:
-    """As strict templates want them: instructions in one turn at the front, and no two of the same role in a row.
+    """The turns as strict templates want: instructions in one turn at the front, and no two of the same role in a row.
 
-    Agents instruct twice at the front and again on the way; what comes later is said by the user.
+    Agents instruct twice at the front and again later; later instructions become turns of the user.
     """
     told: Turns = []
     for turn in turns:
@@ -87,7 +87,7 @@ def gathered(turns: Turns) -> Turns:
 
 
 def _are_one(turn: Turn, following: Turn) -> bool:
-    """Results of tools stay apart, and calls with their own text."""
+    """Whether two turns are to become one; results of tools and turns with calls stay apart."""
     both = (turn, following)
     instruct = all(each["role"] in INSTRUCTIONS for each in both)
     alike = turn["role"] == following["role"] != "tool"

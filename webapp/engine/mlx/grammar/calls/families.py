@@ -11,16 +11,16 @@ from types import MappingProxyType
 from webapp.engine.mlx.grammar.calls.lark import NUMBER
 from webapp.engine.mlx.grammar.calls.values import Json, StringForm, Tagged, Values
 
-# In a language with words of its own.
+# A name in the formats that are parsed as Python, whose keywords are no names.
 IDENTIFIER = rf"(?!({'|'.join(keyword.kwlist)})$)[A-Za-z_][A-Za-z0-9_]*"
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`opening` and `closing` of one call, which name it; `values` between them.
+    """How one family writes a call: `opening` and `closing`, which name it, with `values` between them.
 
-    Calls stand in markers of their own with `between` them, or with a `section` all within one pair and `joined`
-    between them. `bare`: how a call without arguments is written, where that differs.
+    Each call has markers of its own and `between` separates calls; with a `section`, one pair encloses all calls and
+    `joined` separates them. `bare`: the form of a call without arguments, if it differs.
     """
 
     opening: str
@@ -49,7 +49,7 @@ def _arguments_in(prefix: str, end: str) -> Tagged:
     )
 
 
-# Bare text that is no JSON: json.loads would make something else of it.
+# Bare text that json.loads cannot read: it would turn JSON into another value.
 NO_JSON = (r'/[^-0-9"\[{](?s:.*)/', "~/(true|false|null|NaN|Infinity)/")
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(

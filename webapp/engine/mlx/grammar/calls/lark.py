@@ -1,4 +1,4 @@
-"""A grammar in the making, in llguidance's dialect of Lark."""
+"""Builds a grammar in llguidance's dialect of Lark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-# One line break with its indentation, or a space: small models like to go on with white space for ever.
+# One line break with its indentation, or a space: small models may otherwise write white space for ever.
 WHITE_SPACE = r"(\n[ \t]{0,16}|[ ]?)"
 NUMBER = "{number}"
 # Python strips some of these as white space, and llguidance does not know them as such.
@@ -14,7 +14,7 @@ CONTROLS = r"\x00-\x08\x0B\x0C\x0E-\x1F"
 
 
 class Lark:
-    """Collects rules and terminals. `added_tokens`: texts that are tokens of their own, with their ids."""
+    """Collects rules and terminals. `added_tokens` maps texts that are single tokens to their ids."""
 
     def __init__(self, added_tokens: Mapping[str, int]):
         self._ids = added_tokens
@@ -30,7 +30,7 @@ class Lark:
         return self._named("rule", " | ".join(choices))
 
     def shared(self, key: str, body: Callable[[], str]) -> str:
-        """The same rule wherever the same is wanted, within itself too."""
+        """The name of the one rule for `key`, built on first use; its own `body` may refer to it."""
         if key not in self._shared:
             self._shared[key] = f"shared_{len(self._shared)}"
             self._lines.append(f"{self._shared[key]}: {body()}")
@@ -45,7 +45,7 @@ class Lark:
         return name
 
     def pieces(self, literal: str) -> list[str]:
-        """A literal as symbols: text cannot stand for a token of its own, nor such a token for text."""
+        """A literal as grammar symbols, its added tokens by their ids: spelling one out as text would not match it."""
         found: list[str] = []
         end = 0
         for border in self._borders.finditer(literal):
@@ -63,13 +63,13 @@ def _text(literal: str) -> list[str]:
 
 
 def json_value(schema: object) -> str:
-    """JSON that the schema accepts."""
+    """A grammar symbol for JSON that the schema accepts."""
     bounded = {**schema, "x-guidance": {"whitespace_pattern": WHITE_SPACE}} if isinstance(schema, Mapping) else schema
     return f"%json {json.dumps(bounded)}"
 
 
 def pattern(expression: str) -> str:
-    """A regular expression as a terminal; a slash would end it."""
+    """A regular expression as a Lark terminal, with its slashes escaped, since a slash would end it."""
     bare = re.sub(
         r"\\.|/|\n", lambda found: {"/": r"\x2F", r"\/": r"\x2F", "\n": r"\n"}.get(found[0], found[0]), expression
     )
@@ -77,15 +77,15 @@ def pattern(expression: str) -> str:
 
 
 def without(words: Collection[str]) -> str:
-    """Text in which none of these words occurs, each of which has its only `<` at its beginning; no control characters.
+    """A regular expression for text without these words or control characters. A word has one `<`, at its beginning.
 
-    Written out: where a complement meets a bound of length, llguidance (1.9) gives up as too complex.
+    It is written out because llguidance (1.9) refuses a complement with a bound of length as too complex.
     """
     return pattern(f"[^<{CONTROLS}]*(?:<{_astray([word[1:] for word in words])})*")
 
 
 def _astray(rests: Collection[str]) -> str:
-    """All that begins as one of these and goes on otherwise, or ends."""
+    """A regular expression for text that leaves each of these words, or ends, before it is complete."""
     firsts = {rest[0]: [other[1:] for other in rests if other[0] == rest[0]] for rest in rests}
     ways = [re.escape(first) + _astray(more) for first, more in firsts.items() if "" not in more]
     other = "".join(map(re.escape, firsts))

@@ -8,7 +8,7 @@ from webapp.engine.mlx.grammar.bitmask import Words, allow, nothing
 
 
 class Marker:
-    """Thread-safe: whoever follows an answer keeps its `tail` of bytes."""
+    """Finds the marker's text. Thread-safe: the caller holds the `tail`, the last bytes of its answer."""
 
     def __init__(self, text: str, tokens: LLTokenizer):
         self._text = text.encode()
@@ -21,14 +21,14 @@ class Marker:
         return tail[-len(self._text) :], tail.endswith(self._text)
 
     def forbid(self, tail: bytes, words: Words) -> None:
-        """Clear the bit of each token that would finish the marker and go on: what it begins could not be checked."""
+        """Clear the bit of each token that would run past the marker's end: the text after it would go unchecked."""
         for length, tokens in self._overshooting.items():
             if tail.endswith(self._text[:length]):
                 known = min(len(words), len(tokens))
                 words[:known] &= ~tokens[:known]
 
     def _found_overshooting(self) -> dict[int, Words]:
-        """By how much of the marker is there already."""
+        """The tokens that run past the marker's end, by the number of its bytes already written."""
         found: dict[int, Words] = {}
         rests = [(length, self._text[length:]) for length in range(len(self._text))]
         for token in range(self._tokens.vocab_size):

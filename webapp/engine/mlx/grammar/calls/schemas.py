@@ -1,4 +1,4 @@
-"""JSON schemas of arguments, looked at from where they must be written as something other than JSON."""
+"""Reads the JSON schemas of arguments, for families that write arguments in another form than JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 Schema = Mapping[str, object]
 
-# Words of a schema that say nothing about what is valid.
+# Keywords of a schema that do not limit what is valid.
 ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id"}
 )
@@ -18,7 +18,7 @@ DEEPEST = 24
 
 
 class Unwritable(Exception):
-    """This model family has no way to write it. `path` leads there from the schema of the arguments."""
+    """Raised when this family cannot write a part of a schema. `path` leads to it from the arguments' schema."""
 
     def __init__(self, reason: str, path: tuple[str, ...] = ()):
         super().__init__(reason)
@@ -30,7 +30,7 @@ class Unwritable(Exception):
 
 
 def limits(schema: object) -> Any:
-    """The schema without what is always so: that names of properties are strings, which zod says of each record."""
+    """The schema without `propertyNames` of type string, which is always true and which zod adds to each record."""
     if isinstance(schema, list):
         return [limits(each) for each in schema]
     if not isinstance(schema, Mapping):
@@ -40,14 +40,14 @@ def limits(schema: object) -> Any:
 
 
 def _limits_below(word: str, value: object) -> object:
-    """Names of properties are no words of a schema, and examples of values no schemas."""
+    """`limits` of what a keyword holds: names of properties are no keywords, and example values are no schemas."""
     if word in NAMED and isinstance(value, Mapping):
         return {name: limits(each) for name, each in value.items()}
     return value if word in VALUES else limits(value)
 
 
 def said(schema: Schema) -> set[str]:
-    """The words that limit what is valid."""
+    """The keywords of a schema that limit what is valid."""
     return set(schema) - ANNOTATIONS - set(DEFINITIONS)
 
 
@@ -57,7 +57,7 @@ def check_words(schema: Schema, known: set[str]) -> None:
 
 
 def alternatives(schema: object, root: Schema, depth: int = 0) -> list[Schema]:
-    """The schemas of one type each, or of any, that this one is a choice of."""
+    """The schemas that this one is a choice of, each of a single type or of any type."""
     if not isinstance(schema, Mapping):
         return [{}] if schema is True else []
     if depth > DEEPEST:
@@ -121,7 +121,7 @@ def _target(reference: str, root: Schema) -> object:
 
 
 def properties(schema: Schema) -> Mapping[str, object]:
-    """The properties by name, required ones that are described nowhere included."""
+    """The schemas of the properties by name, including required properties that the schema does not describe."""
     named = schema.get("properties")
     described = named if isinstance(named, Mapping) else {}
     more = schema.get("additionalProperties", True)
@@ -134,13 +134,13 @@ def required(schema: Schema) -> list[str]:
 
 
 def is_text(schema: object, root: Schema) -> bool:
-    """Whether it is text, or text or nothing: written as it is, without quotes."""
+    """True if the schema allows only strings, or strings and null; such values are written without quotes."""
     types = {type_of(each) for each in alternatives(schema, root)}
     return "string" in types and types <= {"string", "null"}
 
 
 def as_read(schema: Schema) -> Schema:
-    """For mlx-lm's parsers (0.32), which look at `type` alone: what is not text is JSON, to the last digit."""
+    """The schema for mlx-lm's parsers (0.32), which read only `type`: text is a string, all else exact JSON."""
     read = {}
     for name, each in properties(schema).items():
         try:

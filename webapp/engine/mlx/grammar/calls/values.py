@@ -29,18 +29,18 @@ ARRAY_WORDS = {"type", "items", "minItems", "maxItems"}
 TEXT_WORDS = {"type", "enum", "minLength", "maxLength", "pattern"}
 NULL = "/(?i:null)/"
 NO_BORDERS = r"/(\S((?s:.*)\S)?)?/"
-# Exponents of three digits leave what a float can hold.
+# Two digits at most in the exponent: three could exceed what a float holds.
 NUMBER = r"/-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,16})?([eE][-+]?[0-9]{1,2})?/"
 
 
 class Values(Protocol):
     def arguments(self, lark: Lark, schema: Schema, at_least_one: bool) -> str | None:
-        """All arguments of a call as a symbol; None when there must be one and there can be none."""
+        """A grammar symbol for all arguments of a call; None if it must have one and the schema has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """One object."""
+    """Writes all arguments as one JSON object."""
 
     def arguments(self, lark: Lark, schema: Schema, at_least_one: bool) -> str | None:
         return json_value(schema)
@@ -48,7 +48,7 @@ class Json:
 
 @dataclass(frozen=True, slots=True)
 class StringForm:
-    """How a string is written: between `quote`s, or bare. It holds nothing in `banned`, which would end it early.
+    """How a string is written: between `quote`s, or bare. Texts in `banned` would end it early and may not occur.
 
     `strips`: white space at its borders is lost. `escape`: how to write what bare text cannot.
     """
@@ -61,7 +61,7 @@ class StringForm:
     or_json: bool = False
 
     def rule(self, lark: Lark, schema: Schema, end: str, null: bool) -> str:
-        """Strings of the schema, with the `end` that follows. `null`: the bare word would be read as none."""
+        """A rule for strings of the schema, followed by `end`. `null`: the bare word null would be read as no value."""
         choices = [self._written(lark, schema, "", end, [*self._bare(), *([f"~{NULL}"] if null else [])])]
         if self.escape:
             before, after = self.escape
@@ -101,7 +101,7 @@ def _may_be_empty(schema: Schema) -> bool:
 
 
 def _whole(expression: str) -> str:
-    """Schemas look for a pattern anywhere, grammars match the whole: all that is matched here is found there."""
+    """The pattern as one that matches a whole string: a schema searches for it anywhere, a grammar cannot."""
     head = "" if expression.startswith("^") else "(?s:.*)"
     ends = re.search(r"(?<!\\)(\\\\)*\$$", expression)
     bare = expression.removeprefix("^")
@@ -110,11 +110,11 @@ def _whole(expression: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """Each argument by itself. `key`: what stands before it; `end`: behind it; `between`: two of them.
+    """Writes each argument by itself: `key` before it, `end` behind it, `between` two of them.
 
-    `text`: how strings are written that are no part of JSON; without it they are JSON, too.
+    `text`: how strings outside of JSON are written; without it they are written as JSON.
     `inner`: how arrays and objects are written: as JSON, in the family's own way, or not at all.
-    `reads_null`: the bare word null is none, whatever the type.
+    `reads_null`: the bare word null is read as no value, whatever the type.
     """
 
     key: str
@@ -129,7 +129,7 @@ class Tagged:
         return self._members(lark, schema, schema, at_least_one)
 
     def _members(self, lark: Lark, schema: Schema, root: Schema, at_least_one: bool) -> str | None:
-        """In the order of the schema, the optional ones or not."""
+        """A symbol for the arguments in the schema's order, each optional one present or left out."""
         check_words(schema, OBJECT_WORDS)
         needed = required(schema)
         first, later = None if at_least_one else '""', '""'
@@ -195,7 +195,7 @@ class Tagged:
 
 
 def _json_within(schema: object, root: Schema) -> str:
-    """JSON of a part of a schema, whose references lead to definitions in the whole."""
+    """A symbol for JSON of one part of a schema, with the definitions of the whole that it may refer to."""
     if not isinstance(schema, dict):
         return json_value(schema)
     if said(schema) == {"type"} and schema["type"] == "number":

@@ -1,4 +1,4 @@
-"""How tool calls must look, as a grammar over a model family's own way of writing them."""
+"""Makes grammars for tool calls in a model family's own format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webapp.generation import Tool
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How one model writes calls: its family, its markers, and the texts that are tokens of its own."""
+    """How one model writes calls: its family, its markers, and the texts that are single tokens."""
 
     family: str
     start: str
@@ -26,7 +26,7 @@ class Writing:
 
 
 def calls(writing: Writing, tools: Sequence[Tool], only: str | None, several: bool) -> str:
-    """An answer of one call, or of several, of the `only` tool or of any.
+    """The grammar of an answer that is one call, or `several`, of the `only` tool or of any.
 
     Raises UnsupportedParameter for a family that has no grammar here, or a strict schema that cannot be enforced.
     """
@@ -39,7 +39,7 @@ def calls(writing: Writing, tools: Sequence[Tool], only: str | None, several: bo
 
 
 def one_call(writing: Writing, tools: Sequence[Tool]) -> str:
-    """What stands behind the start marker of a call, or of a section of calls, its end marker included."""
+    """The grammar of what follows the start marker of a call or section of calls, up to and with its end marker."""
     family, lark = _family(writing, ("tools",)), Lark(writing.added_tokens)
     return lark.source(_after(lark, writing, family, tools, None, several=True))
 
@@ -61,7 +61,7 @@ def _after(lark: Lark, writing: Writing, family: Family, tools: Sequence[Tool], 
 
 
 def _bodies(lark: Lark, family: Family, tool: Tool, index: int) -> list[str]:
-    """A call of this tool. What cannot be enforced is let go where nobody insists, down to the bare names."""
+    """A call of this tool. If its schema cannot be enforced and it is not strict, only its arguments' names are."""
     schema = limits(tool.parameters)
     try:
         try:
