@@ -33,9 +33,19 @@ def let_in() -> None:
 def admitted() -> Visitor:
     """Return the visitor. Raises what `Access.admit` raises. An open WebSocket calls this again and again."""
     # A request through a proxy on this machine may come from anywhere.
-    host = Host.of(request.host)
+    host = Host.of(own_host())
     at_home = host is not None and host.is_home and not any(name in request.headers for name in PROXIED)
     return access().admit(credential(), request.path, request.remote_addr or "", at_home)
+
+
+def own_host() -> str:
+    """Return the Host of the request as the guards read it; Flask's own reading is empty for names it dislikes."""
+    return str(request.environ.get("HTTP_HOST", ""))
+
+
+def own_address() -> str:
+    """Return the address that this page was asked under, without a path."""
+    return f"{request.scheme}://{own_host()}"
 
 
 def server() -> Server:

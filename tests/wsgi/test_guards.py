@@ -189,8 +189,7 @@ def test_a_refusal_s_type_follows_its_status() -> None:
     assert kinds == ["invalid_request_error", "permission_error", "invalid_request_error", "server_error"]
 
 
-@pytest.mark.parametrize("host", ["LOCALHOST", "[0:0:0:0:0:0:0:1]"])
+@pytest.mark.parametrize("host", ["LOCALHOST", "[0:0:0:0:0:0:0:1]:80", "localhost:00080", "127.0.0.1:0"])
 def test_the_gate_reads_a_host_as_the_guards_do(hearth: Hearth, host: str) -> None:
     """Where there are no keys, who comes by a name of this machine alone needs none, however the name is spelled."""
-    port = hearth.base_url.rpartition(":")[2]
-    assert httpx.get(f"{hearth.base_url}/v1/models", headers={"Host": f"{host}:{port}"}).status_code == 200
+    assert httpx.get(f"{hearth.base_url}/v1/models", headers={"Host": host}).status_code == 200

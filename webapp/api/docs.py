@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template
 
 from webapp.api.declaration import Json, gives
 from webapp.api.openapi import document, routes_of
 from webapp.api.reply import json_response
-from webapp.gate import server
+from webapp.gate import own_address, server
 
 ROOMS = {"v1": "For any client", "api": "For whoever manages Hearth", "health": "Health"}
 
@@ -122,6 +122,4 @@ def curl(method: str, path: str, example: Any) -> str:
     """Return a command to paste, with the host that the page's own address has."""
     told = json.dumps(example, ensure_ascii=False)
     verb = "" if method == "post" else f" -X {method.upper()}"
-    return (
-        f"curl{verb} {request.host_url.rstrip('/')}{path} \\\n  -H 'Content-Type: application/json' \\\n  -d '{told}'"
-    )
+    return f"curl{verb} {own_address()}{path} \\\n  -H 'Content-Type: application/json' \\\n  -d '{told}'"

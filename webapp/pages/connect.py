@@ -8,7 +8,7 @@ from flask import Response, abort, current_app, make_response, render_template, 
 
 from webapp.addresses import reachable
 from webapp.errors import Conflict, InvalidFields
-from webapp.gate import access, server, visitor, who
+from webapp.gate import access, own_address, server, visitor, who
 from webapp.pages import snippets, trial
 from webapp.pages.drawing.markdown import coloured
 from webapp.pages.room import room, wants_partial
@@ -97,7 +97,7 @@ def _connection(form: Mapping[str, str]) -> Connection:
     key = form.get("key", "").strip()[:LONGEST_KEY]
     printable = key.isascii() and key.isprintable() and " " not in key
     shown = key if key and printable else YOUR_KEY if access().exposed else NO_KEY
-    return Connection(request.host_url.rstrip("/"), shown, model)
+    return Connection(own_address(), shown, model)
 
 
 def _tools(form: Mapping[str, str], tried: Mapping[str, Trial] | None = None) -> dict[str, object]:
