@@ -74,7 +74,7 @@ class AuditLog:
         self.records = AuditRecords(database)
         self.revision = self.records.newest()
         self.lost = 0
-        self._lost_and_said = 0
+        self._lost_and_logged = 0
         self._database = database
         self._settings = settings
         self._observe = observe
@@ -218,8 +218,8 @@ class AuditLog:
         except (*FAILURES, ValueError) as error:
             log.error("the audit log could not be written: %s", error)
             self._lose(len(rows))
-        if self.lost != self._lost_and_said:
-            self._lost_and_said = self.lost
+        if self.lost != self._lost_and_logged:
+            self._lost_and_logged = self.lost
             log.error("the audit log has lost %d rows since the start", self.lost)
 
     def _lose(self, rows: int) -> None:

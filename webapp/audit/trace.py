@@ -259,10 +259,10 @@ def _asked(requests: tuple[Asked, ...]) -> dict[str, object]:
         prompts = [each.prompt for each in requests if isinstance(each, GenerationRequest)]
         return {"prompt": prompts if len(prompts) > 1 else request.prompt}
     tools = {"tools": [_offered(tool) for tool in request.tools]} if request.tools else {}
-    return {"messages": [_said(message) for message in request.messages], **tools}
+    return {"messages": [_message_json(message) for message in request.messages], **tools}
 
 
-def _said(message: Message) -> dict[str, object]:
+def _message_json(message: Message) -> dict[str, object]:
     """Only what is set."""
     said = {
         "role": message.role,

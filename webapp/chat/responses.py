@@ -76,11 +76,11 @@ class Responses:
     def input_of(self, owner: str | None, response_id: str) -> list[Json]:
         """What it was made of: the conversation before, as far as it is kept, and what was asked."""
         *earlier, last = self._chain(owner, response_id)
-        return [*_said(earlier), *json.loads(last.input)]
+        return [*_items_in(earlier), *json.loads(last.input)]
 
     def items_of(self, owner: str | None, response_id: str) -> list[Json]:
         """What was asked for a response itself and what was answered; nothing where none is kept."""
-        return _said(self._store.chain(response_id, owner)[-1:])
+        return _items_in(self._store.chain(response_id, owner)[-1:])
 
     def conversation(self, owner: str | None, response_id: str) -> list[Json]:
         """All that was said up to the end of a response. Raises InvalidRequest unless it is kept from its beginning."""
@@ -89,7 +89,7 @@ class Responses:
         if missing is not None:
             message = f"Previous response with id '{missing}' not found."
             raise InvalidRequest(message, "previous_response_id", "previous_response_not_found")
-        return _said(chain)
+        return _items_in(chain)
 
     def delete(self, owner: str | None, response_id: str) -> None:
         """Raises ResponseNotFound."""
@@ -110,5 +110,5 @@ class Responses:
             log.error("old responses could not be deleted: %s", error)
 
 
-def _said(chain: Sequence[SavedResponse]) -> list[Json]:
+def _items_in(chain: Sequence[SavedResponse]) -> list[Json]:
     return [item for saved in chain for item in (*json.loads(saved.input), *json.loads(saved.response)["output"])]

@@ -172,7 +172,7 @@ def parse_all(
     which is its label otherwise.
     """
 
-    def told(name: str, fault: object) -> str:
+    def message_of(name: str, fault: object) -> str:
         return f"{spoken(name) if spoken else fields[name].label} {fault}."
 
     values: dict[str, Any] = {}
@@ -184,10 +184,10 @@ def parse_all(
         try:
             values[name] = None if fields[name].is_blank(value) else fields[name].parse(value)
         except ValueError as error:
-            errors[name] = told(name, error)
+            errors[name] = message_of(name, error)
     for name, field in fields.items():
         if field.required and values.get(name) is None and name not in errors:
-            errors[name] = told(name, field.required)
+            errors[name] = message_of(name, field.required)
     return ParsedFields(values, errors)
 
 

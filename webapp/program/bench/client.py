@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from webapp.errors import HearthError
-from webapp.program.bench.prompts import Dialogue, Said
+from webapp.program.bench.prompts import BenchMessage, Dialogue
 
 REQUEST_TIMEOUT_SECONDS = 600.0
 
@@ -42,14 +42,14 @@ class Client:
 
     def converse(self, conversation: Dialogue) -> Iterator[Sample]:
         """Each answer is part of the next prompt."""
-        messages: list[Said] = []
+        messages: list[BenchMessage] = []
         for turn in conversation.turns:
             messages += turn
             sample = self.stream(messages, conversation.fields)
             messages.append({"role": "assistant", "content": sample.text})
             yield sample
 
-    def stream(self, messages: Sequence[Said], fields: Mapping[str, Any] = MappingProxyType({})) -> Sample:
+    def stream(self, messages: Sequence[BenchMessage], fields: Mapping[str, Any] = MappingProxyType({})) -> Sample:
         """One answer. Raises HearthError with what the server said instead, OSError when it is not there."""
         body = {
             "model": self._model,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Kind = Literal["short", "long", "shared", "multi", "mixed"]
 # A message as it goes over the wire: its role and its content.
-Said = dict[str, str]
+BenchMessage = dict[str, str]
 
 LONG_WORDS = 600
 SHARED_WORDS = 600
@@ -35,7 +35,7 @@ WORDS = (
 class Dialogue:
     """What a client adds before each answer, and what its requests say beside the messages."""
 
-    turns: Sequence[Sequence[Said]]
+    turns: Sequence[Sequence[BenchMessage]]
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class Prompts:
         function = {"name": f"{self._random.getrandbits(32):08x}_add", "parameters": parameters}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
 
-    def _user(self, words: int) -> Said:
+    def _user(self, words: int) -> BenchMessage:
         return {"role": "user", "content": f"{self._random.getrandbits(32):08x} {self._words(words)}"}
 
     def _words(self, count: int) -> str:
