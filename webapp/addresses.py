@@ -31,7 +31,7 @@ class Host:
 
     @classmethod
     def of(cls, text: str) -> Host | None:
-        """What a Host header or a setting says; None when that is no host."""
+        """Read a Host header or a setting. Returns None if the text is no host."""
         match = _HOST.fullmatch(text)
         if match is None or int(match["port"] or 0) > 65_535:
             return None
@@ -59,14 +59,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a page comes from: a scheme and a host whose port is always said, where the scheme has one."""
+    """The origin of a page: its scheme and its host. The port is always set where the scheme has a default one."""
 
     scheme: str
     host: Host
 
     @classmethod
     def of(cls, text: str) -> Origin | None:
-        """What an Origin header or a setting says; None when that names no origin, as `null` does."""
+        """Read an Origin header or a setting. Returns None if the text names no origin, as `null` does."""
         match = _ORIGIN.fullmatch(text)
         host = Host.of(match["host"]) if match else None
         if match is None or host is None:
@@ -121,7 +121,7 @@ def is_loopback(address: str) -> bool:
 
 
 def host_name(address: str) -> str:
-    """What a browser sends as Host for this address: IPv6 shortened and in brackets."""
+    """Return the Host that a browser sends for this address: IPv6 is shortened and in brackets."""
     ip = _ip(address)
     if ip is None:
         return address.lower()
@@ -129,7 +129,7 @@ def host_name(address: str) -> str:
 
 
 def reachable(address: str) -> str:
-    """Where programs on this machine reach who listens there: "all addresses" is none to connect to."""
+    """Return the address at which programs on this machine reach a server that listens on this one."""
     ip = _ip(address)
     if ip is None or not ip.is_unspecified:
         return address
@@ -137,14 +137,14 @@ def reachable(address: str) -> str:
 
 
 def own_names() -> tuple[str, ...]:
-    """What others on the network call this machine."""
+    """Return the names by which others on the network know this machine."""
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return tuple(dict.fromkeys((name, short, f"{short}.local")))
 
 
 def network_of(address: str) -> str:
-    """Who asks, as far as one can be told from another: one machine has 2**64 IPv6 addresses to ask from."""
+    """Return what tells one client from another: for IPv6 the /64 network, as one machine has all of its addresses."""
     ip = _ip(address)
     if ip is None or ip.version == 4:
         return address if ip is None else str(ip)

@@ -1,4 +1,4 @@
-"""Where templates, static files, bundled models and the user's data live."""
+"""The folders of templates, static files, bundled models and the user's data."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people change while Hearth runs: one desk per noun, each change checked, done, audited and told in words."""
+"""One desk per noun that people change. Each checks a change, does it, audits it and says what happened."""

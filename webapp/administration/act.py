@@ -1,4 +1,4 @@
-"""What all acts of administration have in common: each leaves one row in the audit, refused ones too."""
+"""Acts of administration. Each writes one row to the audit, also when it is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.errors import HearthError
 
 @dataclass(slots=True)
 class Change:
-    """What an act changes, for its row in the audit."""
+    """The change that an act makes, as its audit row shows it."""
 
     before: object = None
     after: object = None

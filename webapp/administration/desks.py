@@ -1,4 +1,4 @@
-"""What people change while Hearth runs: one desk for each noun.
+"""The desks of administration together: settings, models, profiles and keys.
 
 Each act is checked, done, told in words and kept as a row of the audit. Pages and API call the same methods, saying
 `who` acts. Knows no HTTP.

@@ -22,7 +22,7 @@ class ProfileDesk:
         return profile
 
     def replace(self, who: str, name: str, raw: Mapping[str, object]) -> Profile:
-        """All of it anew. Raises ProfileNotFound, InvalidFields and Conflict."""
+        """Replace all fields of a profile. Raises ProfileNotFound, InvalidFields and Conflict."""
         with audited(self._audit, who, "profiles.replace", name) as change:
             before = self._profiles.find(name)
             change.before = before and _in_audit(before)

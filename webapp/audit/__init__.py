@@ -1,1 +1,1 @@
-"""What became of each request and each change: traces, the log that keeps them, and counters for monitoring."""
+"""The audit: traces of requests, the log that stores them and all changes, and counters for monitoring."""

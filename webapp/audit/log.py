@@ -158,7 +158,7 @@ class AuditLog:
 
     @property
     def settings(self) -> Settings:
-        """What it obeys at the moment."""
+        """The settings in force."""
         return self._settings()
 
     def retain(self) -> None:
@@ -259,12 +259,12 @@ class AuditLog:
 
 
 def is_recorded(path: str) -> bool:
-    """All of /v1, but for what is asked every few seconds by whoever watches over the server."""
+    """Return whether requests to this path get a row: all of /v1, except what monitoring polls."""
     return path.startswith("/v1/") and path != "/v1/health"
 
 
 def kept_of(content: Content | None, how: str) -> dict[str, object]:
-    """As much of the content as the setting `audit_content` allows."""
+    """Return the part of the content that the setting `audit_content` lets the audit store."""
     if content is None or how == "none":
         return {}
     said = {field.name: getattr(content, field.name) for field in fields(content)}

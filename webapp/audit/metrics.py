@@ -1,4 +1,4 @@
-"""What monitoring reads: counters and histograms of finished requests, gauges of the engine as it is now.
+"""Metrics for monitoring: counters and histograms of finished requests, and gauges of the engine's present state.
 
 Fed with the rows of the audit, so that both tell the same story. Has a registry of its own. Knows no HTTP.
 """

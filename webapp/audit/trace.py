@@ -1,4 +1,4 @@
-"""What becomes of one request, from its arrival to its end: followed here, and written as one row of the audit.
+"""A trace follows one request from its arrival to its end, and writes one row of the audit.
 
 Shared by whoever answers requests. Knows no HTTP and no pages.
 """
@@ -54,7 +54,7 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was asked and answered. The audit keeps as much of it as the person wants."""
+    """The texts of a request and its answer. The setting `audit_content` says how much of them the audit stores."""
 
     request: dict[str, object]
     answer: str
@@ -224,7 +224,7 @@ class Trace:
 
     @property
     def content(self) -> Content | None:
-        """None when nothing was asked of a model."""
+        """The content for the audit row, or None when the request asked nothing of a model."""
         if not self._requests:
             return None
         calls = tuple(_called(call) for pieces in self._calls.values() for call in whole_calls(pieces))

@@ -33,13 +33,13 @@ BROKE_OFF = Outcome("failed", error="Hearth failed while writing this answer. Th
 
 
 class Generator(Protocol):
-    """Whoever answers a request: the router."""
+    """The part of the router that conversations use."""
 
     def generate(self, request: GenerationRequest) -> Stream: ...
 
 
 class Audit(Protocol):
-    """Whoever keeps a row of what was asked and how it ended."""
+    """The part of the audit log that conversations use."""
 
     def record(self, row: AuditRow, notes: Mapping[str, object], content: Content | None) -> None: ...
 

@@ -74,12 +74,12 @@ class Responses:
         return response
 
     def input_of(self, owner: str | None, response_id: str) -> list[Json]:
-        """What it was made of: the conversation before, as far as it is kept, and what was asked."""
+        """Return a response's input items: the stored conversation before it, then the items of its own request."""
         *earlier, last = self._chain(owner, response_id)
         return [*_items_in(earlier), *json.loads(last.input)]
 
     def items_of(self, owner: str | None, response_id: str) -> list[Json]:
-        """What was asked for a response itself and what was answered; nothing where none is kept."""
+        """Return the items of a response's own request and of its answer; an empty list if it is not stored."""
         return _items_in(self._store.chain(response_id, owner)[-1:])
 
     def conversation(self, owner: str | None, response_id: str) -> list[Json]:

@@ -1,1 +1,1 @@
-"""Who may do what: keys, the sessions of browsers, tickets, and the one decision over them."""
+"""Access: keys, browser sessions, tickets, and the one place that decides by them."""

@@ -1,4 +1,4 @@
-"""Who may do what: the one place that reads a key or a cookie and decides. Knows no Flask and no database.
+"""The one place that reads a key or a cookie and decides what its bearer may do. Knows no Flask and no database.
 
 Bound to this machine alone, Hearth is open to it; what is sent must be right nevertheless. Bound to anything else, or
 asked for by a further name, it gives nothing without a key but `/health`, and the page to sign in with its looks.
@@ -30,7 +30,7 @@ MOST_ADDRESSES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request carries to say who asks: the secret of a key, or that of a page's session."""
+    """The secrets that a request brings: that of a key, that of a page's session, or none."""
 
     key: str | None = None
     session: str | None = None
@@ -49,7 +49,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks, and what they may. Without a `name` it is whoever sits before this machine."""
+    """A person or program that asks, with its rights. Without a `name` it is somebody at this machine itself."""
 
     name: str | None = None
     scope: Scope = "admin"
@@ -93,7 +93,7 @@ class Access:
         self.cookie_name = cookie_name(place)
 
     def admit(self, credential: Credential, path: str, client: str, at_home: bool) -> Visitor:
-        """Who asks, if they may. `at_home`: by a name or address that only this machine has.
+        """Return the visitor, if they may come in. `at_home`: their Host is a name that only this machine has.
 
         Raises NotAuthenticated, SignInRequired, TooManyAttempts and Forbidden.
         """

@@ -71,7 +71,7 @@ class Key:
         return cls(saved.name, saved.hint, scope, saved.models, saved.created, saved.expires, saved.used)
 
     def shown(self) -> dict[str, object]:
-        """As programs see it."""
+        """Return the key as JSON, without its secret."""
         return {
             "name": self.name,
             "hint": self.hint,
@@ -237,7 +237,7 @@ def _written(moment: float | None) -> str | None:
 
 
 def key_fields(clock: Callable[[], float]) -> Mapping[str, Field]:
-    """What a new key is made of; `clock` tells the moment from which its seconds count."""
+    """Return the fields of a new key; `clock` gives the moment from which its lifetime counts."""
     return MappingProxyType(
         {
             "name": Field(

@@ -1,4 +1,4 @@
-"""Whose computer this is: the accounts of other people on it. Anyone who can open a page here can read the chats."""
+"""Finds the accounts of other people on this computer: anyone who can open a page here can read the chats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a server that ended without stopping: a report in the log folder, for the next start to point to.
+"""Crash reports: a server that ends without stopping leaves one in the log folder, and the next start points to it.
 
 Native tracebacks name functions and lines, the log never holds prompts or keys, so a report may be passed on.
 """

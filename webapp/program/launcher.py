@@ -1,4 +1,4 @@
-"""What a double click does: the page of the running server is open, or of one that was started; then this process ends.
+"""A double click: opens the page of the running server, or starts a server and opens its page, and ends.
 
 Knows the server only as a process: its lock, its address and what it says of itself. Imports nothing heavy, as a click
 on a running Hearth must open the page at once.
@@ -60,7 +60,7 @@ def ours(instance: Instance) -> Running | None:
 
 
 def health(running: Running) -> Mapping[str, Any]:
-    """What answers there says of itself; nothing when nothing sensible does."""
+    """Return the answer of /health at this address; an empty mapping if nothing sensible answers."""
     try:
         # Not through a proxy: the address is this machine.
         with build_opener(ProxyHandler({})).open(f"{running.url}/health", timeout=ANSWER_SECONDS) as reply:
@@ -109,13 +109,13 @@ def start_log(data: DataDir) -> Path:
 
 
 def last_words(data: DataDir) -> str:
-    """What the server said before it gave up: its last line is meant for people."""
+    """Return the last line that a server wrote before it gave up; it is meant for people."""
     lines = start_log(data).read_text("utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 
 def visit(running: Running, tickets: Tickets) -> OpenerDirector:
-    """What asks a server for its pages: not through a proxy, and signed in if need be."""
+    """Return an opener for the server's pages: it uses no proxy, and is signed in if need be."""
     opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
     if health(running).get("sign_in"):
         opener.open(tickets.link(running.url), timeout=ANSWER_SECONDS).close()

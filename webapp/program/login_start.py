@@ -102,7 +102,7 @@ WantedBy=default.target
 
 
 def escaped(part: str) -> str:
-    """As systemd reads it: % and $ begin something, and quotes are its own."""
+    """Escape a word for a systemd unit, where %, $ and quotes have meanings of their own."""
     plain = part.replace("%", "%%").replace("$", "$$")
     return plain if shlex.quote(part) == part else '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

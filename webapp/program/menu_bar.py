@@ -87,7 +87,7 @@ def draw(rumps: Any, data: DataDir) -> None:
 
 
 def pool_of(data: DataDir, instance: Instance) -> Mapping[str, Any] | None:
-    """What the server says of its pool; None when no server answers."""
+    """Return the server's /api/pool, or None if no server answers."""
     running = ours(instance)
     if running is None:
         return None

@@ -1,4 +1,4 @@
-"""What a field of a setting, a profile or a key is: its words, its limits, and how its value becomes typed.
+"""Fields of settings, profiles and keys: their words, their limits, and how their values become typed.
 
 `parse_all` is the one loop that reads what a form, a JSON body or the command line brings for such a table of fields.
 """
@@ -67,13 +67,13 @@ class Field:
 
     @property
     def limits(self) -> str:
-        """What it takes, in words."""
+        """Return the field's limits in words."""
         if self.minimum is None or self.maximum is None:
             return ", ".join(self.choices) or ("a list of" if self.type == "texts" else "model ids")
         return f"{_plain(self.minimum)} to {_plain(self.maximum)}"
 
     def schema(self) -> dict[str, Any]:
-        """What it takes, as a JSON schema without null."""
+        """Return the field's values as a JSON schema without null."""
         said = {"description": f"{self.label}. {self.help}"}
         match self.type:
             case "choice":

@@ -44,7 +44,7 @@ class SettingRow:
 
 
 class SavedValues(Protocol):
-    """Where saved settings are kept."""
+    """The table of saved settings."""
 
     def load(self) -> dict[str, object]: ...
 

@@ -178,7 +178,7 @@ class Settings:
     )
 
     def contradictions(self) -> dict[str, str]:
-        """What no field can see alone: a message for each setting that does not go with the others."""
+        """Return a message for each setting that contradicts another one, which no field can see alone."""
         if self.memory_limit_mode == "percent" and self.memory_limit is not None and self.memory_limit > 100:
             return {"memory_limit": "Memory limit must be at most 100 percent."}
         return {}

@@ -1,1 +1,1 @@
-"""What Hearth remembers, in SQLite. The only room that knows `dataset`; it knows no web and no engine."""
+"""The databases of Hearth, in SQLite. The only room that knows `dataset`; it knows no web and no engine."""

@@ -69,7 +69,7 @@ class Filters:
 
     @classmethod
     def parse(cls, asked: Mapping[str, str], now: float) -> Filters:
-        """Out of what was asked in text; blank is not asked. Raises InvalidRequest, which names the parameter."""
+        """Read filters from text; a blank one filters nothing. Raises InvalidRequest, which names the parameter."""
         given = {name: text.strip() for name, text in asked.items() if text.strip()}
         for name in given.keys() - ASKED:
             raise InvalidRequest(f"There is no parameter '{name[:64]}'.", name[:64])
@@ -150,7 +150,7 @@ class AuditRecords:
             place = (batch[-1][1].time, batch[-1][0])
 
     def recent(self, column: Literal["model", "who"]) -> list[str]:
-        """What stands in a column of the latest rows, in order of the alphabet."""
+        """Return the different values of a column in the latest rows, in alphabetical order."""
         with self._database.read() as tx:
             found = tx.query(
                 f"select distinct {column} as value from (select {column} from audit order by time desc limit :limit)"

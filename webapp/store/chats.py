@@ -32,7 +32,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side said once. `siblings` are the other answers to the same question, itself included."""
+    """One message of a conversation. `siblings` are the other answers to the same question, itself included."""
 
     id: int
     chat: str
@@ -195,7 +195,7 @@ class ChatRecords:
             )
 
     def delete(self, chat_id: str) -> None:
-        """Out of sight at once, out of the file at the next start: until then it can be restored."""
+        """Hide a conversation. It leaves the file at the next start, and can be restored until then."""
         with self._database.write() as tx:
             tx.query("update chats set deleted = :now where id = :chat", chat=chat_id, now=time.time())
 
@@ -204,7 +204,7 @@ class ChatRecords:
             tx.query("update chats set deleted = null where id = :chat", chat=chat_id)
 
     def mark_interrupted(self) -> None:
-        """What is marked running was cut off: for a start, when nothing runs yet."""
+        """Mark turns that are still marked running as interrupted; for a start, when nothing runs yet."""
         with self._database.write() as tx:
             tx.query("update messages set status = 'interrupted' where status = 'running'")
 

@@ -88,7 +88,7 @@ class Database:
 
     @property
     def used_bytes(self) -> int:
-        """What its rows take: pages that are free to be used again do not count."""
+        """Return the bytes that rows take; free pages do not count."""
         with self.read() as tx:
             return (_pragma(tx, "page_count") - _pragma(tx, "freelist_count")) * _pragma(tx, "page_size")
 

@@ -44,7 +44,7 @@ class KeyStore:
         self._database = database
 
     def load(self) -> tuple[list[SavedKey], list[SavedSession]]:
-        """Both of one moment, keys in the order they were made."""
+        """Return keys and sessions of one moment, keys in the order they were made."""
         with self._database.read() as tx:
             return _keys_in(tx), [SavedSession(**row) for row in tx.query("SELECT * FROM sessions")]
 

@@ -1,4 +1,4 @@
-"""What the pages say, on every page, until somebody dismisses it: kept across restarts."""
+"""Notices that every page shows until somebody dismisses them, also after a restart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Notices:
         self.standing = self._load()
 
     def say_if_set_aside(self, database: Database, copy: Path | None) -> None:
-        """That a damaged file was moved away, where it is, and which copy is left of hearth.db."""
+        """Add a notice that a damaged file was moved away: where it is, and which copy of hearth.db is left."""
         if database.set_aside is None:
             return
         text = f"{database.path.name} was damaged. It is kept as {database.set_aside}; Hearth began a new one."

@@ -1,4 +1,4 @@
-"""What the clients of the bench ask: dialogues of one kind, no two of them alike."""
+"""Prompts for the bench: dialogues of one kind, no two of them alike."""
 
 from __future__ import annotations
 
