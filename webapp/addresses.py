@@ -1,6 +1,6 @@
-"""Addresses of this machine and names for it: which are its own alone, and how browsers write them.
+"""Parses hosts, origins and IP addresses, and tells which of them belong to this machine alone.
 
-Whatever reads a Host, an Origin or an address reads it here, so that nobody's reading differs from another's.
+Every room that reads a Host, an Origin or an address calls this module, so that all of them read it alike.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/@]+)", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A name or an address with its port, in the one form in which hosts are compared.
+    """A name or an IP address with its port, in the one form in which hosts are compared.
 
-    Small letters, IPv6 shortened and in brackets, IPv4 never dressed as IPv6.
+    Names are in small letters, IPv6 is shortened and in brackets, and IPv4 mapped into IPv6 is plain IPv4.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Host:
 
     @classmethod
     def of(cls, text: str) -> Host | None:
-        """Read a Host header or a setting. Returns None if the text is no host."""
+        """Parses a Host header or a setting; None if the text is no host."""
         match = _HOST.fullmatch(text)
         if match is None or int(match["port"] or 0) > 65_535:
             return None
@@ -43,30 +43,30 @@ class Host:
 
     @property
     def is_home(self) -> bool:
-        """Whether only this machine calls itself so."""
+        """True for localhost and for loopback addresses, which reach nothing but this machine."""
         return is_loopback(self.name.strip("[]"))
 
     @property
     def is_ip(self) -> bool:
-        """Whether it is an address and no name. What is no name cannot be rebound to another machine."""
+        """True for an IP address. DNS can rebind a name to another machine, but not an address."""
         return _ip(self.name.strip("[]")) is not None
 
     def is_among(self, allowed: Iterable[str]) -> bool:
-        """Whether it is allowed, by its name for any port or by both."""
+        """True if `allowed` holds this name without a port, which stands for any port, or with this very port."""
         known = (Host.of(each) for each in allowed)
         return any(each is not None and each.name == self.name and each.port in (None, self.port) for each in known)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of a page: its scheme and its host. The port is always set where the scheme has a default one."""
+    """The origin of a page: scheme and host. The port is always filled in if the scheme has a default one."""
 
     scheme: str
     host: Host
 
     @classmethod
     def of(cls, text: str) -> Origin | None:
-        """Read an Origin header or a setting. Returns None if the text names no origin, as `null` does."""
+        """Parses an Origin header or a setting; None if the text names no origin, as `null` does."""
         match = _ORIGIN.fullmatch(text)
         host = Host.of(match["host"]) if match else None
         if match is None or host is None:
@@ -75,19 +75,19 @@ class Origin:
         return cls(scheme, Host(host.name, host.port or DEFAULT_PORTS.get(scheme)))
 
     def is_of(self, host: Host) -> bool:
-        """Whether the page is this host's own, over TLS too, which only a proxy before Hearth can speak."""
+        """True if this host served the page. https counts as well: a proxy in front of Hearth may speak TLS."""
         default = DEFAULT_PORTS.get(self.scheme)
         return default is not None and self.host == Host(host.name, host.port or default)
 
     def is_among(self, allowed: Iterable[str]) -> bool:
-        """Whether it is one of these, however they are spelled."""
+        """True if one of these texts names this origin, however it is spelled."""
         return self in map(Origin.of, allowed)
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What a request may carry. `hosts` are names, for any port, or `name:port`; `any_ip` lets all addresses pass for
-    a Host; `origins` are the sites whose pages may use /v1.
+    """The Host and Origin headers that Hearth accepts. `hosts` are names, for any port, or `name:port`; `any_ip`
+    accepts every IP address as Host; `origins` are the sites whose pages may use /v1.
     """
 
     hosts: Iterable[str] = LOOPBACK_NAMES
@@ -96,7 +96,7 @@ class Admitted:
 
 
 def an_address(text: str) -> None:
-    """Check something to listen on; raises ValueError."""
+    """Check an address to listen on; raises ValueError."""
     if text.lower() != "localhost" and _ip(text) is None:
         raise ValueError("must be an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them")
 
@@ -109,19 +109,19 @@ def a_host(text: str) -> None:
 
 
 def an_origin(text: str) -> None:
-    """Check where pages come from; raises ValueError. Never all of them: any page could ask in its visitor's name."""
+    """Check an origin; raises ValueError, for `*` too: with that, any web page could send requests for its visitor."""
     if Origin.of(text) is None:
         raise ValueError(f"must hold origins such as https://app.example, each by its name, not '{text[:60]}'")
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches it."""
+    """True if only this machine can reach the address."""
     ip = _ip(address)
     return address.lower() == "localhost" or (ip is not None and ip.is_loopback)
 
 
 def host_name(address: str) -> str:
-    """Return the Host that a browser sends for this address: IPv6 is shortened and in brackets."""
+    """The name that a browser sends as Host for this address: IPv6 is shortened and in brackets."""
     ip = _ip(address)
     if ip is None:
         return address.lower()
@@ -129,7 +129,7 @@ def host_name(address: str) -> str:
 
 
 def reachable(address: str) -> str:
-    """Return the address at which programs on this machine reach a server that listens on this one."""
+    """The address at which this machine reaches a server that listens on `address`, be it 0.0.0.0 or ::."""
     ip = _ip(address)
     if ip is None or not ip.is_unspecified:
         return address
@@ -137,14 +137,14 @@ def reachable(address: str) -> str:
 
 
 def own_names() -> tuple[str, ...]:
-    """Return the names by which others on the network know this machine."""
+    """The names under which other machines on the network know this one."""
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return tuple(dict.fromkeys((name, short, f"{short}.local")))
 
 
 def network_of(address: str) -> str:
-    """Return what tells one client from another: for IPv6 the /64 network, as one machine has all of its addresses."""
+    """The key by which clients are told apart: an IPv4 address, or a /64 of IPv6, as one machine may own all of it."""
     ip = _ip(address)
     if ip is None or ip.version == 4:
         return address if ip is None else str(ip)
@@ -152,7 +152,7 @@ def network_of(address: str) -> str:
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Without the zone of a link, and IPv4 as IPv4."""
+    """Parses an IP address: drops the zone of a link, and unpacks IPv4 that is mapped into IPv6. None if it is none."""
     try:
         ip = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -12,7 +12,7 @@ import platformdirs
 
 
 def _root() -> Path:
-    """Where templates/ and its like lie: in the packaged program, in an installed package, or beside its source."""
+    """The folder of templates/, static/ and models/: in the packaged program, the installed package or the source."""
     here = Path(__file__).resolve().parent
     return Path(getattr(sys, "_MEIPASS", here if (here / "templates").is_dir() else here.parent))
 
@@ -27,19 +27,19 @@ REMEDY = "Change its permissions, or name another folder with --data-dir."
 
 
 class CannotUse(Exception):
-    """A folder that Hearth needs and may not use, in words for people."""
+    """Raised when Hearth may not use a folder that it needs. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """The user's data folder: 0700, everything in it 0600."""
+    """The user's data folder. Folders have mode 0700, files 0600."""
 
     root: Path
     logs: Path
 
     @classmethod
     def at(cls, path: Path | None) -> DataDir:
-        """The folder at `path`, or the platform's own when None; made when missing. Raises CannotUse."""
+        """Opens the folder at `path`, or the platform's own if None, and makes missing folders. Raises CannotUse."""
         if path is None:
             root = Path(platformdirs.user_data_dir("Hearth", appauthor=False))
             logs = Path(platformdirs.user_log_dir("Hearth", appauthor=False))
@@ -81,11 +81,11 @@ def this_program() -> list[str]:
     """The command that starts this program once more."""
     if PACKAGED:
         return [sys.executable]
-    return [sys.executable, "-P", "-m", "webapp"]  # -P: a folder named webapp where someone stands is not it
+    return [sys.executable, "-P", "-m", "webapp"]  # -P: never a webapp/ in the working folder
 
 
 def _make_private(folder: Path) -> None:
-    """A folder that was there before may be open to others; somebody else's folder is left as it is."""
+    """Sets mode 0700 on a folder of this user, as an older one may be open to others; leaves other owners' alone."""
     found = folder.stat()
     if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)

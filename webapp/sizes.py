@@ -2,7 +2,7 @@
 
 
 def size(amount_bytes: float) -> str:
-    """For people: gigabytes with one decimal, and smaller units before anything would read 0.0."""
+    """An amount as text with one decimal: GB, or MB or kB where it would otherwise read 0.0."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):
         if amount_bytes >= scale / 10:
             return f"{amount_bytes / scale:,.1f} {unit}"

@@ -1,1 +1,1 @@
-"""One desk per noun that people change. Each checks a change, does it, audits it and says what happened."""
+"""The desks through which people change a running Hearth. Each change is checked, applied, audited and described."""

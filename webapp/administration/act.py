@@ -1,4 +1,4 @@
-"""Acts of administration. Each writes one row to the audit, also when it is refused."""
+"""Writes acts of administration to the audit: each act leaves one row, a refused one too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.errors import HearthError
 
 @dataclass(slots=True)
 class Change:
-    """The change that an act makes, as its audit row shows it."""
+    """The values before and after an act, for its row in the audit."""
 
     before: object = None
     after: object = None
@@ -20,7 +20,7 @@ class Change:
 
 @contextmanager
 def audited(audit: AuditLog, who: str, action: str, target: str) -> Iterator[Change]:
-    """Write the row of the act that the block does, with what it says it changed, whether it is done or refused."""
+    """Write one audit row for the act in the block, with the `Change` that the block fills in, even if refused."""
     change = Change()
     try:
         yield change
@@ -31,5 +31,5 @@ def audited(audit: AuditLog, who: str, action: str, target: str) -> Iterator[Cha
 
 
 def name_in(raw: Mapping[str, object]) -> str:
-    """The name that a body gives, whatever it is, cut to what a row of the audit has room for."""
+    """The name in a body, of any type, as text of at most 100 characters for the audit."""
     return str(raw.get("name", ""))[:100]

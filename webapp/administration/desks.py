@@ -1,7 +1,7 @@
-"""The desks of administration together: settings, models, profiles and keys.
+"""All desks through which people change a running Hearth: one for each noun.
 
-Each act is checked, done, told in words and kept as a row of the audit. Pages and API call the same methods, saying
-`who` acts. Knows no HTTP.
+A desk checks each act, does it, returns its effects in words and records it in the audit. Pages and API call the same
+methods and pass `who` acts. Knows no HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The desk for API keys. The command line has it without a server."""
+"""The desk for API keys. The command line uses it without a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS_A_KEY = (
 
 
 class KeyDesk:
-    """`exposed`: other machines reach Hearth, so that somebody must be able to sign in."""
+    """Makes and revokes keys. `exposed`: other machines reach Hearth, so the last admin key must stay."""
 
     def __init__(self, keys: Keys, audit: AuditLog, exposed: bool):
         self._keys = keys
@@ -25,21 +25,21 @@ class KeyDesk:
         self._exposed = exposed
 
     def create(self, who: str, raw: Mapping[str, object]) -> tuple[Key, str]:
-        """A new key and its secret. Raises InvalidFields and Conflict."""
+        """Make a key; returns it and its secret. Raises InvalidFields and Conflict."""
         with audited(self._audit, who, "keys.create", name_in(raw)) as change:
             key, secret = self._keys.create(raw)
             change.after = _in_audit(key)
         return key, secret
 
     def revoke(self, who: str, name: str) -> Key:
-        """Nobody is let in with it from now on. Raises KeyNotFound, and Conflict for the last one to sign in with."""
+        """Delete a key. Raises KeyNotFound, and Conflict for the last admin key of an exposed Hearth."""
         with audited(self._audit, who, "keys.revoke", name[:100]) as change:
             key = self._keys.revoke(name, keep_an_admin=self._exposed)
             change.before = _in_audit(key)
         return key
 
     def check_host(self, host: str) -> None:
-        """Beyond this machine Hearth listens only when somebody could sign in there. Raises InvalidFields."""
+        """Raises InvalidFields if other machines can reach `host` and there is no admin key to sign in with."""
         if not is_loopback(host) and not self._keys.has_admin:
             raise InvalidFields({"host": NEEDS_A_KEY.format(host=host)})
 

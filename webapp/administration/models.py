@@ -15,7 +15,7 @@ from webapp.errors import HearthError
 log = logging.getLogger(__name__)
 
 OBEYING_SECONDS = 5.0
-# Whom the audit names for what is loaded without anybody's asking.
+# The `who` of the audit for models that Hearth loads at its start.
 AT_START = "start"
 
 
@@ -26,13 +26,13 @@ class ModelDesk:
         self._audit = audit
 
     def load(self, who: str, model_id: str) -> Future[None]:
-        """Load a model when there is room; the future raises why it could not be. Raises ModelNotFound."""
+        """Load a model when there is room; the future raises the error of a failed load. Raises ModelNotFound."""
         done = self._engine.load(self._catalog.find(model_id))
         done.add_done_callback(lambda done: self._audit_load(who, model_id, done.exception()))
         return done
 
     def unload(self, who: str, model_id: str, patience_seconds: float = OBEYING_SECONDS) -> str:
-        """Unload a model, a busy one after its requests; says what happens. Raises Conflict and ModelNotFound."""
+        """Unload a model, a busy one after its requests; returns words on it. Raises Conflict and ModelNotFound."""
         with audited(self._audit, who, "models.unload", model_id):
             effect = self._engine.unload(self._catalog.find(model_id).id)
             try:
@@ -41,7 +41,7 @@ class ModelDesk:
                 return "The engine is in the middle of a step and obeys after it."
 
     def preload(self, model_ids: Iterable[str]) -> None:
-        """Ask for the models that are to be loaded at the start; a missing one is no reason not to start."""
+        """Begin to load these models at the start; logs a warning for each that is missing."""
         for model_id in model_ids:
             try:
                 self.load(AT_START, model_id)

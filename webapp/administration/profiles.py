@@ -15,14 +15,14 @@ class ProfileDesk:
         self._audit = audit
 
     def create(self, who: str, raw: Mapping[str, object]) -> Profile:
-        """Raises InvalidFields and Conflict."""
+        """Make a profile. Raises InvalidFields and Conflict."""
         with audited(self._audit, who, "profiles.create", name_in(raw)) as change:
             profile = self._profiles.create(raw)
             change.after = _in_audit(profile)
         return profile
 
     def replace(self, who: str, name: str, raw: Mapping[str, object]) -> Profile:
-        """Replace all fields of a profile. Raises ProfileNotFound, InvalidFields and Conflict."""
+        """Replace a whole profile. Raises ProfileNotFound, InvalidFields and Conflict."""
         with audited(self._audit, who, "profiles.replace", name) as change:
             before = self._profiles.find(name)
             change.before = before and _in_audit(before)
@@ -31,7 +31,7 @@ class ProfileDesk:
         return profile
 
     def delete(self, who: str, name: str) -> Profile:
-        """Raises ProfileNotFound."""
+        """Delete a profile and return it. Raises ProfileNotFound."""
         with audited(self._audit, who, "profiles.delete", name) as change:
             profile = self._profiles.delete(name)
             change.before = _in_audit(profile)

@@ -25,12 +25,12 @@ class SettingsDesk:
         self._audit = audit
 
     def save(self, who: str, raw: Mapping[str, object]) -> list[str]:
-        """Save all or nothing; the effects in words. Raises InvalidFields."""
+        """Save all values or none; returns the effects in words. Raises InvalidFields."""
         with self._audited(who, [name for name in raw if name in table()]):
             return self._settings.save(raw, self._check)
 
     def pin(self, who: str, model_id: str, pinned: bool) -> list[str]:
-        """Keep a model from being evicted, or no longer; the effects in words. Raises ModelNotFound."""
+        """Pin a model, so that it is never evicted, or unpin it; returns the effects in words. Raises ModelNotFound."""
         model = self._catalog.find(model_id).id if pinned else model_id
 
         def chosen(current: Settings) -> dict[str, tuple[str, ...]]:
@@ -51,7 +51,7 @@ class SettingsDesk:
         return {name: getattr(self._settings.current, name) for name in names}
 
     def _check(self, values: Mapping[str, Any], current: Settings) -> dict[str, str]:
-        """What no field can see alone. A model that is named anew must be installed; one that is gone may stay."""
+        """Error messages by setting. A model newly listed must be installed; one listed before may be missing."""
         errors: dict[str, str] = {}
         for name in LISTS_OF_MODELS:
             try:

@@ -1,6 +1,6 @@
-"""The audit log: rows come from any thread and are written by one, so that no request and no token ever waits for it.
+"""The audit log: any thread records rows and one thread writes them, so that no request and no token ever waits.
 
-What a kill of the process may cost is the rows of the last moment, `FLUSH_SECONDS` at most.
+If the process is killed, the rows of the last `FLUSH_SECONDS` may be lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_WAITING = 50_000
 RETENTION_SECONDS = 600.0
 DELETED_AT_ONCE = 2000
 PAGES_AT_ONCE = 1000
-# Beyond its size the log is cut back a little further, so that not every row costs another.
+# A log that is too large shrinks to this share of its limit, so that not every new row deletes an old one.
 CUT_BACK_TO = 0.95
 DAY_SECONDS = 86_400
 MB = 1_000_000
@@ -37,28 +37,28 @@ MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Write what came before, then set `done`."""
+    """Tells the writer to write the rows before this parcel, then to set `done`."""
 
     done: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
 class Retain:
-    """Delete now what is too old or too much."""
+    """Tells the writer to delete, now, the rows that are too old or exceed the size limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Write what came before and end the thread."""
+    """Tells the writer to write the rows before this parcel and to end its thread."""
 
 
 Parcel = AuditRow | Flush | Retain | Close
 
 
 class AuditLog:
-    """Construct, `start()`, `record()`. `settings` is asked for each row, and whenever rows are deleted.
+    """Stores audit rows: construct it, call `start()`, then `record()`.
 
-    `observe` is told of every row, also of those that are lost.
+    It reads `settings` anew for each row and deletion, and calls `observe` with every row, a lost one too.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class AuditLog:
         status: Status = "ok",
         code: str | None = None,
     ) -> None:
-        """One act of administration, as `settings.save` or `models.load`, with what it changed. No secrets, please."""
+        """Record an act of administration, such as `settings.save`, with the values it changed. Never pass secrets."""
         notes = {"target": target, "before": before, "after": after}
         self.record(
             AuditRow(
@@ -126,7 +126,7 @@ class AuditLog:
         )
 
     def refused(self, path: str, request_id: str, refusal: Refusal) -> None:
-        """A request under /v1 that was turned away before the application saw it."""
+        """Record a request under /v1 that was refused before the application saw it."""
         if is_recorded(path):
             row = AuditRow(
                 id=request_id,
@@ -149,7 +149,7 @@ class AuditLog:
 
     @property
     def waiting(self) -> int:
-        """Rows recorded and not yet written."""
+        """Number of rows recorded and not yet written."""
         return self._inbox.qsize()
 
     @property
@@ -158,18 +158,18 @@ class AuditLog:
 
     @property
     def settings(self) -> Settings:
-        """The settings in force."""
+        """The settings in force at this moment."""
         return self._settings()
 
     def retain(self) -> None:
-        """Delete what is too old or too much now, and not only in a few minutes."""
+        """Delete the rows that are too old or exceed the size limit now, and not only in a few minutes."""
         self._inbox.put(Retain())
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what was recorded, then end."""
+        """Write the recorded rows, end the thread and close the database."""
         self._inbox.put(Close())
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -186,7 +186,10 @@ class AuditLog:
             self._delete_some()
 
     def _gather(self) -> tuple[list[AuditRow], list[threading.Event]]:
-        """Rows of a fifth of a second or 500, unless something else comes in between."""
+        """Collect the rows of `FLUSH_SECONDS`, at most `FLUSH_ROWS`; another kind of parcel ends the batch early.
+
+        Also returns the events to set once the rows are written.
+        """
         rows: list[AuditRow] = []
         until = time.monotonic() if self._retention else self._retain_at
         while len(rows) < FLUSH_ROWS:
@@ -226,10 +229,10 @@ class AuditLog:
         with self._losing:
             self.lost += rows
 
-    # What goes
+    # Deletion
 
     def _delete_some(self) -> None:
-        """A batch of what must go; the rest after the next rows were written."""
+        """Delete one batch of old rows; the next batch follows after the next rows are written."""
         if self._retention is None:
             if time.monotonic() < self._retain_at:
                 return
@@ -259,16 +262,16 @@ class AuditLog:
 
 
 def is_recorded(path: str) -> bool:
-    """Return whether requests to this path get a row: all of /v1, except what monitoring polls."""
+    """True for all of /v1 but /v1/health, which monitors request every few seconds."""
     return path.startswith("/v1/") and path != "/v1/health"
 
 
 def kept_of(content: Content | None, how: str) -> dict[str, object]:
-    """Return the part of the content that the setting `audit_content` lets the audit store."""
+    """The part of the content that `how`, the setting `audit_content`, allows to store: all, hashes or nothing."""
     if content is None or how == "none":
         return {}
-    said = {field.name: getattr(content, field.name) for field in fields(content)}
-    return {name: value if how == "full" else hash_of(value) for name, value in said.items() if value}
+    values = {field.name: getattr(content, field.name) for field in fields(content)}
+    return {name: value if how == "full" else hash_of(value) for name, value in values.items() if value}
 
 
 def hash_of(value: object) -> str:

@@ -1,6 +1,6 @@
-"""Metrics for monitoring: counters and histograms of finished requests, and gauges of the engine's present state.
+"""Metrics for monitoring: counters and histograms of finished requests, gauges of the engine as it is now.
 
-Fed with the rows of the audit, so that both tell the same story. Has a registry of its own. Knows no HTTP.
+The rows of the audit feed them, so that both agree. They have a registry of their own. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from webapp.engine.snapshot import ModelState, Snapshot
 from webapp.store.audit import AuditRow
 
-# Labels must not grow with what strangers ask for: whatever is not one of these routes is counted as "other".
+# Strangers must not be able to make new labels: a path that is not one of these routes counts as "other".
 ROUTES = (
     "/chat",
     "/v1/chat/completions",
@@ -44,7 +44,7 @@ TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25,
 
 
 class Metrics:
-    """Thread-safe. `observe()` counts a row of the audit, `text()` is what `/metrics` answers."""
+    """Counts requests, thread-safe. `observe()` counts a row of the audit, `text()` is the body of `/metrics`."""
 
     def __init__(self, version: str, snapshot: Callable[[], Snapshot]):
         registry = self._registry = CollectorRegistry()
@@ -76,7 +76,7 @@ class Metrics:
         registry.register(EngineGauges(version, snapshot))
 
     def observe(self, row: AuditRow) -> None:
-        """Acts of administration are no requests."""
+        """Count a request; rows that are acts of administration do not count."""
         if row.kind != "request":
             return
         self._requests.labels(self._route_of(row.endpoint), row.status).inc()
@@ -93,7 +93,7 @@ class Metrics:
 
 
 class EngineGauges:
-    """A collector: read when monitoring asks, from the snapshot that the engine published last."""
+    """A collector of gauges: each scrape reads the snapshot that the engine published last."""
 
     def __init__(self, version: str, snapshot: Callable[[], Snapshot]):
         self._version = version
@@ -119,7 +119,7 @@ class EngineGauges:
 
 
 def _seconds_of(row: AuditRow) -> Iterator[tuple[str, float]]:
-    """What was measured of a request, by the name of its histogram."""
+    """The measured times of a request in seconds, each with the name of its histogram."""
     for name, milliseconds in (
         ("queue", row.queue_ms),
         ("time_to_first_token", row.ttft_ms),
@@ -132,6 +132,6 @@ def _seconds_of(row: AuditRow) -> Iterator[tuple[str, float]]:
 
 
 def _matcher(routes: tuple[str, ...]) -> Callable[[str], str]:
-    """From a path to its route. Ids may contain slashes."""
+    """Returns a function from a path to its route, or to "other". Ids may contain slashes."""
     patterns = [(re.compile(re.escape(route).replace(r"\{id\}", ".+")), route) for route in routes]
     return lambda path: next((route for pattern, route in patterns if pattern.fullmatch(path)), OTHER)

@@ -1,6 +1,6 @@
-"""A trace follows one request from its arrival to its end, and writes one row of the audit.
+"""Follows one request from its arrival to its end, and writes it as one row of the audit.
 
-Shared by whoever answers requests. Knows no HTTP and no pages.
+The API and the chat share it. Knows no HTTP and no pages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from webapp.stream import Stream, whole_calls
 
 LOCAL = "local"
 LONGEST_NAME = 200
-# How a row says that a request ended with an error: refused before anything was done, out of time, ended, or broken.
+# The status of a row whose request ended with an error of this kind.
 ROW_STATUSES: Mapping[Kind, Status] = {
     "invalid": "refused",
     "too_large": "refused",
@@ -54,7 +54,7 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The texts of a request and its answer. The setting `audit_content` says how much of them the audit stores."""
+    """The text of a request and of its answer. The setting `audit_content` decides how much of it the audit stores."""
 
     request: dict[str, object]
     answer: str
@@ -66,11 +66,11 @@ WriteRow = Callable[[AuditRow, Mapping[str, object], Content | None], object]
 
 
 class Trace:
-    """One request: what it asks, the events of its answer, how it ended. It ends in one row, whatever happens.
+    """One request, the events of its answer and its end. It writes exactly one row, whatever happens.
 
-    As a context manager it writes the row when its block is left, by whatever way. `write` takes the row, its notes and
-    its content. `holder` says who ended a stream that was closed: whoever held it. `notes` are facts for the row's
-    detail, never content; `refusal` is what the client was answered instead; `left` is true when nobody reads any more.
+    As a context manager it writes the row when its block ends, in any way. `write` takes the row, its notes and its
+    content. `holder` names who closed a stream that was cancelled. `notes` are facts for the row's detail, never
+    content; `refusal` is the error that the client got in place of an answer; `left` is true once the reader has gone.
     """
 
     def __init__(self, request_id: str, who: str, endpoint: str, write: WriteRow, holder: Callable[[], str]):
@@ -110,21 +110,21 @@ class Trace:
 
     @property
     def is_over(self) -> bool:
-        """Whether the answer's last event, or its failure, has been seen."""
+        """True once the last event of the answer, or its failure, has come."""
         return self.finish is not None or self.error is not None
 
     def asks(self, request: Asked, *others: Asked) -> None:
-        """Note what is asked of a model. `others` differ from `request` in their prompt."""
+        """Note the request to a model. `others` belong to the same call and differ from `request` in their prompt."""
         self._requests, self.model = (request, *others), request.model
 
     def follow(self, stream: Stream) -> Iterator[Event]:
-        """The stream's events as they are. Raises the HearthError that ends them."""
+        """Yields the stream's events unchanged, and notes them. Raises the HearthError that ends them."""
         self._stream = stream
         return self._followed(stream)
 
     def tell(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The pieces of an answer as they are. The row is written before the piece that tells the end, or when making
-        or reading the pieces breaks off."""
+        """Yields the pieces of an answer unchanged. Writes the row before the piece that carries the end, or when
+        making or reading the pieces fails."""
         with self:
             for piece in pieces:
                 if self.is_over:
@@ -198,7 +198,7 @@ class Trace:
         )
 
     def _ending(self) -> tuple[Status, str | None]:
-        """How it ended and why. A whole answer that nobody waited for was an answer nevertheless."""
+        """The status and the code of the row. An answer that is complete counts as one, even if its reader had gone."""
         if self.refusal is not None and self.refusal.message:
             self.notes["error"] = self.refusal.message
         if self._broken:
@@ -224,7 +224,7 @@ class Trace:
 
     @property
     def content(self) -> Content | None:
-        """The content for the audit row, or None when the request asked nothing of a model."""
+        """The content of the request and its answer; None if the request never reached a model."""
         if not self._requests:
             return None
         calls = tuple(_called(call) for pieces in self._calls.values() for call in whole_calls(pieces))
@@ -263,19 +263,19 @@ def _asked(requests: tuple[Asked, ...]) -> dict[str, object]:
 
 
 def _message_json(message: Message) -> dict[str, object]:
-    """Only what is set."""
-    said = {
+    """The fields of the message that are set."""
+    values = {
         "role": message.role,
         "content": message.text,
         "name": message.name,
         "tool_call_id": message.call_id,
         "tool_calls": [_called(call) for call in message.calls],
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def _offered(tool: Tool) -> dict[str, object]:
-    """Only what is set."""
+    """The fields of the tool that are set."""
     values = {name: getattr(tool, name) for name in ("name", "description", "parameters", "strict")}
     return {name: value for name, value in values.items() if value}
 

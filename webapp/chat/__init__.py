@@ -1,1 +1,1 @@
-"""Conversations whose answers belong to the server, and the responses that are kept. Knows no HTML and no Flask."""
+"""Conversations whose answers belong to the server, and the stored responses of /v1/responses. No HTML, no Flask."""

@@ -1,4 +1,4 @@
-"""An answer while it is written, and those who wait for news of it. Knows no store and no pages."""
+"""An answer while its thread writes it, and the readers that wait for news of it. Knows no store and no pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LiveAnswer:
         self._thread.start()
 
     def follow(self, stream: Stream, events: Iterator[Event]) -> Iterator[Event]:
-        """The stream's events, taken into the text; a stop that came before the stream counts."""
+        """Yields the events and adds their text to the answer. Closes the stream at once if `stop()` came before it."""
         self._stream = stream
         if self._stopped.is_set():
             stream.close()
@@ -47,7 +47,7 @@ class LiveAnswer:
             self._stream.close()
 
     def wait(self, timeout: float) -> None:
-        """Until the end is stored."""
+        """Wait until the end of the answer is stored, at most `timeout` seconds."""
         self._thread.join(timeout)
 
 

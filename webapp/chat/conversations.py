@@ -1,7 +1,7 @@
 """Live conversations: an answer belongs to the server, not to the tab that asked for it.
 
 Each answer is written by its own thread, into memory for the tabs that watch and into `hearth.db` about
-once a second. No HTML and no flask in here; pages turn what stands here into partials.
+once a second. No HTML and no Flask in here; the pages render the partials.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ BROKE_OFF = Outcome("failed", error="Hearth failed while writing this answer. Th
 
 
 class Generator(Protocol):
-    """The part of the router that conversations use."""
+    """Answers requests; the router is one."""
 
     def generate(self, request: GenerationRequest) -> Stream: ...
 
 
 class Audit(Protocol):
-    """The part of the audit log that conversations use."""
+    """Stores the row of a finished request; the audit log is one."""
 
     def record(self, row: AuditRow, notes: Mapping[str, object], content: Content | None) -> None: ...
 
@@ -73,17 +73,17 @@ class Chats:
         self._recover()
 
     def _recover(self) -> None:
-        """Put in order what the last run left; what cannot be now waits for the next start, and stops none."""
+        """Clean up after the last run. A step that fails is logged and tried again at the next start."""
         for clean_up in (self._records.mark_interrupted, self._records.purge_deleted):
             try:
                 clean_up()
             except FAILURES as error:
                 log.error("the conversations could not be put in order: %s", error)
 
-    # What is said
+    # Asking and answering
 
     def start(self, chat_id: str, text: str, model: str, think: bool | None = None, owner: str | None = None) -> int:
-        """Store the person's turn and begin the answer to it; the answer's id. `owner` as in `GenerationRequest`."""
+        """Store the person's turn, begin the answer and return its id. `owner` is that of the `GenerationRequest`."""
         if not text.strip():
             raise InvalidRequest("Write a message first.", "text")
         with self._lock:
@@ -97,7 +97,7 @@ class Chats:
     def regenerate(
         self, chat_id: str, turn_id: int, model: str, think: bool | None = None, owner: str | None = None
     ) -> int:
-        """Answer the same question once more; the earlier answer stays as a sibling."""
+        """Answer the same question once more and return the new answer's id; the earlier answer stays as a sibling."""
         turn = self._records.turn(turn_id)
         if turn is None or turn.chat != chat_id or turn.role != "assistant" or turn.parent is None:
             raise InvalidRequest("There is no such answer in this conversation.", "answer")
@@ -116,7 +116,7 @@ class Chats:
         answer.stop()
         return True
 
-    # What is shown
+    # Reading
 
     def recent(self, query: str = "", limit: int = 200) -> tuple[Chat, ...]:
         chats = self._records.recent(query, limit)
@@ -174,7 +174,7 @@ class Chats:
                 self._watches = tuple(other for other in self._watches if other is not watch)
 
     def close(self, timeout: float = 2.0) -> None:
-        """End what runs; its text is kept and marked interrupted."""
+        """End all running answers. Their text so far stays, marked as interrupted."""
         self._closing = True
         with self._lock:
             answers = list(self._answers.values())
@@ -204,9 +204,9 @@ class Chats:
         self._answers[chat_id] = answer  # it cannot end before: its end waits for the lock that is held here
 
     def _write(self, answer: LiveAnswer) -> None:
-        """The answer's thread. What Hearth did not foresee ends it as well, and then reaches the log.
+        """Runs on the answer's thread. An unforeseen exception ends the answer as well, and then reaches the log.
 
-        Whatever went wrong, the trace closes the stream: the engine does not write on for nobody.
+        On any failure the trace closes the stream, so that the engine does not decode for nobody.
         """
         outcome = BROKE_OFF
         trace = Trace(answer.request.id, answer.request.owner or PAGE, "/chat", self._audit.record, self._holder)
@@ -276,7 +276,7 @@ class Chats:
 
 
 def _as_it_is(turn: Turn, answer: LiveAnswer | None) -> Turn:
-    """With the text so far; marked as failed when its end could not be stored."""
+    """The turn with its text so far; a turn that runs no more, but whose end was never stored, counts as failed."""
     if answer is not None and answer.turn_id == turn.id:
         return replace(turn, content=answer.text, reasoning=answer.reasoning)
     if turn.status == "running":
@@ -293,7 +293,7 @@ def _title(text: str) -> str:
 
 
 def _messages(turns: Iterable[Turn]) -> tuple[Message, ...]:
-    """What the model is told. An answer that failed empty is left out, and the questions around it joined,
+    """The messages for the model. Leaves out answers that failed empty and joins the questions around them,
     because many templates refuse two user turns in a row."""
     messages: list[Message] = []
     for turn in turns:

@@ -1,6 +1,6 @@
-"""The responses of /v1/responses that are kept, so that a later request goes on from them. Knows no HTTP.
+"""Stores the responses of /v1/responses, so that a later request can continue from one. Knows no HTTP.
 
-Whose a response is, is a key's name, or None for whoever sits before this machine. Nobody finds another's.
+The owner of a response is the name of a key, or None for the person at this machine. Nobody finds another's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST = 1000
 MOST_BYTES = 256_000_000
-# Looking for them takes some milliseconds.
+# Finding the responses to delete takes some milliseconds, so it happens once for this many new ones.
 AT_ONCE = 50
 KEPT_SECONDS = 30 * 86_400.0
 
@@ -28,9 +28,9 @@ Json = Mapping[str, Any]
 
 
 class Responses:
-    """Kept are the newest, as `most` and `most_bytes` allow, and those that these go on from. Thread-safe.
+    """Keeps the newest responses, as `most` and `most_bytes` allow, and those that these continue. Thread-safe.
 
-    The others go at the start, and whenever `at_once` more have come.
+    Deletes the others at the start, and whenever `at_once` more have come.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Responses:
         self._retain()
 
     def keep(self, owner: str | None, asked: Sequence[Json], response: Json) -> bool:
-        """Whether the disk took it; an answer is worth more than its copy."""
+        """Store a response with its input. If that fails, it logs the error and returns False: the answer goes out."""
         saved = SavedResponse(
             str(response["id"]),
             owner,
@@ -69,30 +69,33 @@ class Responses:
         return True
 
     def find(self, owner: str | None, response_id: str) -> Json:
-        """The response as it was answered. Raises ResponseNotFound."""
+        """The response as the client got it. Raises ResponseNotFound."""
         response: Json = json.loads(self._chain(owner, response_id)[-1].response)
         return response
 
     def input_of(self, owner: str | None, response_id: str) -> list[Json]:
-        """Return a response's input items: the stored conversation before it, then the items of its own request."""
+        """The items before the response: the earlier conversation, as far as it is stored, and its own input.
+
+        Raises ResponseNotFound.
+        """
         *earlier, last = self._chain(owner, response_id)
-        return [*_items_in(earlier), *json.loads(last.input)]
+        return [*_items_of_chain(earlier), *json.loads(last.input)]
 
     def items_of(self, owner: str | None, response_id: str) -> list[Json]:
-        """Return the items of a response's own request and of its answer; an empty list if it is not stored."""
-        return _items_in(self._store.chain(response_id, owner)[-1:])
+        """The input and output items of one response, without earlier ones; empty if it is not stored."""
+        return _items_of_chain(self._store.chain(response_id, owner)[-1:])
 
     def conversation(self, owner: str | None, response_id: str) -> list[Json]:
-        """All that was said up to the end of a response. Raises InvalidRequest unless it is kept from its beginning."""
+        """All items up to the end of a response. Raises InvalidRequest if any response of the chain is missing."""
         chain = self._store.chain(response_id, owner)
         missing = chain[0].previous if chain else response_id
         if missing is not None:
             message = f"Previous response with id '{missing}' not found."
             raise InvalidRequest(message, "previous_response_id", "previous_response_not_found")
-        return _items_in(chain)
+        return _items_of_chain(chain)
 
     def delete(self, owner: str | None, response_id: str) -> None:
-        """Raises ResponseNotFound."""
+        """Delete a response. Raises ResponseNotFound."""
         if not self._store.delete(response_id, owner):
             raise ResponseNotFound(response_id)
 
@@ -103,12 +106,12 @@ class Responses:
         return chain
 
     def _retain(self) -> None:
-        """Delete the others; what cannot be deleted now is tried again later, and keeps nobody waiting."""
+        """Delete the responses over the limits. A failure is logged, and the next call tries again."""
         try:
             self._store.retain(self._clock() - KEPT_SECONDS, self._most, self._most_bytes)
         except FAILURES as error:
             log.error("old responses could not be deleted: %s", error)
 
 
-def _items_in(chain: Sequence[SavedResponse]) -> list[Json]:
+def _items_of_chain(chain: Sequence[SavedResponse]) -> list[Json]:
     return [item for saved in chain for item in (*json.loads(saved.input), *json.loads(saved.response)["output"])]

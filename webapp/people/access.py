@@ -1,7 +1,7 @@
 """The one place that reads a key or a cookie and decides what its bearer may do. Knows no Flask and no database.
 
-Bound to this machine alone, Hearth is open to it; what is sent must be right nevertheless. Bound to anything else, or
-asked for by a further name, it gives nothing without a key but `/health`, and the page to sign in with its looks.
+If Hearth listens on this machine alone, requests need no key, though a wrong one is refused. If it listens elsewhere,
+or a request names another host, only `/health` and the sign-in page with its static files need no key.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ MOST_ADDRESSES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The secrets that a request brings: that of a key, that of a page's session, or none."""
+    """The secret that a request carries: that of a key, or that of a page's session."""
 
     key: str | None = None
     session: str | None = None
 
     @classmethod
     def of(cls, authorization: str, api_key: str, cookie: str | None) -> Credential:
-        """From `Authorization: Bearer`, or `x-api-key`, or the cookie. Two keys that differ are a wrong one.
+        """Reads `Authorization: Bearer`, `x-api-key` and the cookie. Two keys that differ count as a wrong one.
 
-        Many clients insist on a key: `none` says that there is none.
+        The key `none` counts as no key, as many clients insist on sending one.
         """
         scheme, _, token = authorization.strip().partition(" ")
         bearer = token.strip() if scheme.lower() == "bearer" else ""
@@ -49,7 +49,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A person or program that asks, with its rights. Without a `name` it is somebody at this machine itself."""
+    """The sender of a request and its rights. Without a `name` it is the person at this machine."""
 
     name: str | None = None
     scope: Scope = "admin"
@@ -64,7 +64,7 @@ class Visitor:
         return not self.models or model in self.models
 
     def may_cancel(self, owner: str | None) -> bool:
-        """Whether they may end what this owner asked for: their own, or anybody's with the scope 'admin'."""
+        """True if the visitor may cancel requests of this owner: its own, or with the scope 'admin' anybody's."""
         return self.scope == "admin" or (self.name is not None and self.name == owner)
 
     def check_model(self, model: str) -> None:
@@ -74,8 +74,8 @@ class Visitor:
 
 
 class Access:
-    """`exposed`: other machines reach the address that Hearth listens on. `owner_signs_in`: so do other people this
-    machine, and its pages are for those who can show a ticket. `place` tells this Hearth from others.
+    """Decides which requests Hearth admits. `exposed`: other machines reach its address. `owner_signs_in`: even on this
+    machine the pages need a signed-in browser. `place` tells this Hearth from others.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Access:
         self.cookie_name = cookie_name(place)
 
     def admit(self, credential: Credential, path: str, client: str, at_home: bool) -> Visitor:
-        """Return the visitor, if they may come in. `at_home`: their Host is a name that only this machine has.
+        """The visitor, if it may request `path`. `at_home`: the request used a name or address of this machine alone.
 
         Raises NotAuthenticated, SignInRequired, TooManyAttempts and Forbidden.
         """
@@ -112,11 +112,11 @@ class Access:
 
     @property
     def needs_sign_in(self) -> bool:
-        """Whether pages are shown only to those who signed in."""
+        """True if only signed-in browsers see the pages."""
         return self.exposed or self._owner_signs_in()
 
     def may_see_pages(self, visitor: Visitor) -> bool:
-        """Whether who was let in anywhere would be let in to the pages, too."""
+        """True if this visitor, whom `admit` returned for any path, may see the pages, too."""
         known = visitor.name is not None or visitor.signed_in
         return visitor.scope == "admin" and (known or not self.needs_sign_in)
 
@@ -124,7 +124,10 @@ class Access:
         return credential.session is not None and self._keys.session(credential.session) is not None
 
     def sign_in(self, secret: str, client: str) -> str:
-        """The secret of a new session. Raises NotAuthenticated, TooManyAttempts and Forbidden."""
+        """Begin a session with the secret of an admin key, and return the session's secret.
+
+        Raises NotAuthenticated, TooManyAttempts and Forbidden.
+        """
         key = self._key_of(secret, client)
         if key.scope != "admin":
             raise Forbidden("This key may only use /v1. To sign in takes a key of the scope 'admin'.")
@@ -135,7 +138,8 @@ class Access:
             self._keys.end_session(credential.session)
 
     def _recognised(self, credential: Credential, client: str) -> Visitor | None:
-        """A cookie that is over is none. Where there are no keys, neither is what programs send in place of one."""
+        """The visitor whom the key or session names, or None. Ignores expired sessions, and any key while none exists
+        and no other machine reaches Hearth. Raises NotAuthenticated and TooManyAttempts for a wrong key."""
         if credential.key is not None and (self.exposed or self._keys.current):
             return Visitor.with_key(self._key_of(credential.key, client))
         session = self._keys.session(credential.session) if credential.session is not None else None
@@ -153,14 +157,14 @@ class Access:
 
 
 def cookie_name(place: str) -> str:
-    """Browsers send cookies to every port of a host: two Hearths must not overwrite each other's."""
+    """A cookie name of this Hearth alone: browsers share cookies between all ports of a host."""
     return f"hearth-{hash_of(place)[:8]}"
 
 
 class Attempts:
-    """Wrong keys per client's address: after twenty within a minute, none is looked at until that minute is over.
+    """Counts wrong keys per client address: after 20 within a minute, every key is refused until that minute ends.
 
-    Only as many addresses are remembered as fit; the oldest go first.
+    Remembers at most `MOST_ADDRESSES` addresses and forgets the oldest first.
     """
 
     def __init__(self, clock: Callable[[], float]):

@@ -1,8 +1,8 @@
-"""API keys: what one may do, how one is made, and which of them a secret belongs to. Knows no HTTP.
+"""API keys: their rights, how they are made, and the search for the key of a secret. Knows no HTTP.
 
-A secret is 256 random bits, so one SHA-256 of it is enough: slow, salted hashes protect what people make up, and
-nobody searches 2**256. Another process may change the database, as `hearth key create` does: it is read again every
-second.
+A secret is 256 random bits, so one SHA-256 of it is enough: slow, salted hashes protect passwords that people make up,
+and nobody searches 2**256. Another process, such as `hearth key create`, may change the database, so `Keys` reads it
+again every second.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCOPES: tuple[Scope, ...] = ("inference", "admin")
 PREFIX = "hearth_"
 SECRET_BYTES = 32
 HINT_CHARACTERS = len(PREFIX) + 4
-# Others have these names in the audit.
+# The audit uses these names for others than keys.
 TAKEN = ("local", "page", "api", "start", "terminal", "unknown")
 MOST_MODELS = 100
 LONGEST_MODEL = 512
@@ -55,7 +55,7 @@ LAST_ADMIN = (
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`models` are the names it may ask for; none means all. Moments in seconds since 1970."""
+    """An API key. `models` are the names it may use, and an empty tuple allows all. Times are seconds since 1970."""
 
     name: str
     hint: str
@@ -71,7 +71,7 @@ class Key:
         return cls(saved.name, saved.hint, scope, saved.models, saved.created, saved.expires, saved.used)
 
     def shown(self) -> dict[str, object]:
-        """Return the key as JSON, without its secret."""
+        """The key as JSON for programs, with times in ISO 8601."""
         return {
             "name": self.name,
             "hint": self.hint,
@@ -94,7 +94,7 @@ class Session:
 
 
 class Keys:
-    """All keys in memory. Thread-safe: what is read is replaced, never changed."""
+    """All keys and sessions, in memory. Thread-safe: a read replaces the lists and never changes them."""
 
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time):
         self._store = store
@@ -107,13 +107,13 @@ class Keys:
 
     @property
     def current(self) -> tuple[Key, ...]:
-        """Every key, also those that are over."""
+        """Every key, also the expired ones."""
         self._read_if_old()
         return tuple(map(Key.of, self._keys))
 
     @property
     def has_admin(self) -> bool:
-        """Whether anybody could sign in from another machine."""
+        """True if there is an admin key, so that somebody can sign in from another machine."""
         self._read_if_old()
         return any(map(self._is_admin, self._keys))
 
@@ -123,7 +123,7 @@ class Keys:
     # Changes
 
     def create(self, values: Mapping[str, object]) -> tuple[Key, str]:
-        """A new key and its secret, which nobody can show again. Raises InvalidFields and Conflict."""
+        """Make a key; returns it and its secret, which is not stored. Raises InvalidFields and Conflict."""
         parsed = parse_all(self._fields, values, "A key has no field '{name}'.", spoken="'{}'".format).checked()
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         saved = SavedKey(
@@ -141,9 +141,9 @@ class Keys:
         return Key.of(saved), secret
 
     def revoke(self, name: str, keep_an_admin: bool = False) -> Key:
-        """From now on nobody is let in with it, nor by the sessions that began with it.
+        """Delete a key and the sessions that began with it.
 
-        Raises KeyNotFound, and with `keep_an_admin` Conflict where nobody could sign in any more without this one.
+        Raises KeyNotFound, and with `keep_an_admin` Conflict for the last admin key.
         """
 
         def check(gone: SavedKey, left: Sequence[SavedKey]) -> None:
@@ -157,10 +157,10 @@ class Keys:
         self._read()
         return Key.of(gone)
 
-    # Who is it
+    # Recognition
 
     def find(self, secret: str) -> Key | None:
-        """The key of a secret, unless it is over. Compares with every key, so that time tells nothing of any."""
+        """The key of a secret, or None if there is none or it has expired. Compares with every key in constant time."""
         self._read_if_old()
         asked = hash_of(secret)
         found = [saved for saved in self._keys if hmac.compare_digest(saved.hash, asked)]
@@ -171,7 +171,7 @@ class Keys:
         return key
 
     def begin_session(self, key: str | None) -> str:
-        """Sign a browser in, with the key of this name or, for None, as this computer's owner: the cookie's secret."""
+        """Sign a browser in by a key's name, or with None as this computer's owner; returns the cookie's secret."""
         secret, now = secrets.token_urlsafe(SECRET_BYTES), self._clock()
         saved = SavedSession(hash_of(secret), key, now + SESSION_SECONDS)
         self._store.add_session(saved, now)
@@ -179,7 +179,7 @@ class Keys:
         return secret
 
     def session(self, secret: str) -> Session | None:
-        """The session of a cookie, while it lasts and its key does."""
+        """The session of a cookie; None once the session or its key has expired."""
         self._read_if_old()
         asked, now = hash_of(secret), self._clock()
         found = [each for each in self._sessions if hmac.compare_digest(each.hash, asked)]
@@ -198,24 +198,24 @@ class Keys:
         self._read()
 
     def _is_admin(self, saved: SavedKey) -> bool:
-        """Whether one can sign in with it."""
+        """True if the key has the scope 'admin' and has not expired."""
         key = Key.of(saved)
         return key.scope == "admin" and not key.is_over(self._clock())
 
-    # What is read and written
+    # The database
 
     def _read_if_old(self) -> None:
         if time.monotonic() - self._read_at >= READ_AGAIN_SECONDS:
             self._read()
 
     def _read(self) -> None:
-        """One at a time, or what was read before a key was revoked could replace what was read after."""
+        """Read all keys and sessions. The lock keeps an older read, with a revoked key, from replacing a newer one."""
         with self._reading:
             self._read_at = time.monotonic()
             self._keys, self._sessions = self._store.load()
 
     def _note_use(self, key: Key) -> None:
-        """Once a minute, and not while the request waits."""
+        """Store when the key was used, at most once a minute and on another thread."""
         now = self._clock()
         if now - max(self._noted.get(key.name, 0.0), key.used or 0.0) >= USE_NOTED_SECONDS:
             self._noted[key.name] = now
@@ -237,7 +237,7 @@ def _written(moment: float | None) -> str | None:
 
 
 def key_fields(clock: Callable[[], float]) -> Mapping[str, Field]:
-    """Return the fields of a new key; `clock` gives the moment from which its lifetime counts."""
+    """The fields of a new key; a lifetime in seconds begins at the time of `clock`."""
     return MappingProxyType(
         {
             "name": Field(
@@ -281,7 +281,7 @@ def _refuse_long_model(name: str) -> None:
 
 
 def _expiry(clock: Callable[[], float], raw: object) -> float:
-    """The moment that a date, a time or a number of seconds from now means; a date lasts until its end."""
+    """Seconds since 1970 for a date, a time or a number of seconds from now; a date means the end of that day."""
     now = clock()
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         raise ValueError("must be a date, a time, or a number of seconds from now")
@@ -300,7 +300,7 @@ def _from_now(seconds: float, now: float) -> float:
 
 
 def _moment(text: str) -> float:
-    """Without an offset it is the time of this machine."""
+    """Seconds since 1970 for an ISO date or time; without an offset it is local time."""
     try:
         if len(text) == len("2027-01-31"):
             return datetime.combine(date.fromisoformat(text), time_of_day.max).timestamp()

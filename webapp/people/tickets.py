@@ -1,6 +1,6 @@
-"""Tickets for the first page of a browser: who can write one into the run folder is its owner, and may sign in.
+"""Tickets sign in the first page of a browser. Only the owner of the run folder can write one there.
 
-A ticket is an empty file whose name is the secret. It is good once and for a short while. Knows no HTTP.
+A ticket is an empty file whose name is the secret. It works once, within `GOOD_FOR_SECONDS`. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ _TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Tickets:
+    """Issues and redeems the tickets of a run folder."""
+
     def __init__(self, run: Path):
         self._folder = run / "tickets"
 
     def issue(self) -> str:
-        """A new ticket; those that nobody used in time go."""
+        """Write a new ticket and delete the expired ones."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._delete_old()
         ticket = secrets.token_urlsafe(32)
@@ -40,7 +42,7 @@ class Tickets:
                     log.warning("an old ticket could not be deleted: %s", error)
 
     def redeem(self, ticket: str) -> bool:
-        """Whether it was good; no longer is it. Of two who come at once, one is let in: only one can unlink a file."""
+        """Use a ticket up; True if it was valid. Of two callers at once only one succeeds in deleting the file."""
         if not _TICKET.fullmatch(ticket):
             return False
         file = self._folder / ticket
@@ -55,7 +57,7 @@ class Tickets:
         return f"{url}/sign-in?ticket={self.issue()}"
 
     def page(self, url: str) -> Path:
-        """A file of the owner's alone that leads there: other people see the command lines of browsers, not this."""
+        """Writes a page, readable by the owner alone, that redirects to the link: others can read command lines."""
         page = self._folder.parent / "open.html"
         text = PAGE.replace("LINK", html.escape(self.link(url), quote=True))
         draft = page.with_suffix(".new")

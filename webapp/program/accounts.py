@@ -13,7 +13,7 @@ NO_SHELL = ("nologin", "false", "sync")
 
 
 def others(accounts: Iterable[pwd.struct_passwd] | None = None, me: int | None = None) -> list[str]:
-    """The names of people, not of programs, who may log in here and are somebody else."""
+    """The login names of other people on this computer, without the accounts of programs."""
     own = os.getuid() if me is None else me
     return sorted(
         account.pw_name

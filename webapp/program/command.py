@@ -1,4 +1,4 @@
-"""The door: the command line. `hearth` alone is the launcher: the page of the running server, or of one it starts."""
+"""The command line. `hearth` alone is the launcher: it opens the page of the running server, or of one it starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFF = ("", "0", "false", "no", "off")
 
 
 def main(arguments: Seq[str] | None = None) -> int:
-    """The whole program: a command line in, the status of the process out."""
+    """Run a command line and return the exit status of the process."""
     multiprocessing.freeze_support()
     give_back_library_path()
     args = parser().parse_args(arguments)
@@ -32,11 +32,11 @@ def main(arguments: Seq[str] | None = None) -> int:
         return int(args.run(args))
     except paths.CannotUse as problem:
         tell(str(problem), browser=args.run is open_hearth and not is_on("HEARTH_NO_BROWSER"))
-        return 2 if args.run is serve_here else 1  # as of other options that are wrong: trying again changes nothing
+        return 2 if args.run is serve_here else 1  # 2: a service manager must not try again
 
 
 def give_back_library_path() -> None:
-    """The packaged program finds its own libraries first; a browser or systemctl that it starts must not find them."""
+    """Restore LD_LIBRARY_PATH, which the packaged program sets: programs it starts must not load its libraries."""
     if paths.PACKAGED and sys.platform == "linux":
         before = os.environ.pop("LD_LIBRARY_PATH_ORIG", None)
         os.environ.pop("LD_LIBRARY_PATH", None)
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_key_commands(key: argparse.ArgumentParser) -> None:
-    """They work on the database, whether a server runs or not; one that runs knows of it within a second."""
+    """Commands that work on the database, with or without a server; a running one notices within a second."""
     commands = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = commands.add_parser("create", help="make a key, and print its secret once")
     create.add_argument("name")
@@ -104,7 +104,7 @@ def add_folders(command: argparse.ArgumentParser) -> None:
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
-    """Every setting, for this run alone; the table of settings checks the value."""
+    """One option per setting, for this run alone; the table of settings checks the value."""
     settings = command.add_argument_group("settings", "for this run; saved ones are changed on the Settings page")
     for name, field in table().items():
         shown = field.unset or ("none" if field.default == () else field.default)
@@ -114,7 +114,7 @@ def add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
-    """Suppressed defaults, here and below: an option before the command must not be undone by the command's own."""
+    """Adds --data-dir without a default, as the command's default would undo the option before the command."""
     command.add_argument("--data-dir", type=Path, default=argparse.SUPPRESS, help="where Hearth keeps its files")
 
 
@@ -175,7 +175,7 @@ def show_in_menu_bar(args: argparse.Namespace) -> int:
 
 
 def folder_options(args: argparse.Namespace) -> list[str]:
-    """The folders as options for another process of this program, whatever its working folder is."""
+    """The folders as options, with absolute paths, for another process of this program."""
     named = getattr(args, "data_dir", None)
     options = ["--data-dir", str(named.expanduser().resolve())] if named else []
     return options + [part for folder in models_dirs(args) for part in ("--models-dir", str(folder))]

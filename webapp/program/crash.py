@@ -1,6 +1,6 @@
-"""Crash reports: a server that ends without stopping leaves one in the log folder, and the next start points to it.
+"""Writes a report on a server that crashed into the log folder; the next start points to it.
 
-Native tracebacks name functions and lines, the log never holds prompts or keys, so a report may be passed on.
+Native tracebacks name functions and lines, and the log never holds prompts or keys, so people may share a report.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ KEPT = 5
 
 
 def watch(logs: Path) -> None:
-    """From here on, a fault that Python cannot catch writes its traceback."""
+    """From now on, a fault that Python cannot catch writes its traceback to fault.log."""
     faulthandler.enable(_fault(logs).open("w"))
 
 
 def report(logs: Path, left: Running) -> Path:
-    """Write down what is known of the end of the server that left its address behind."""
+    """Write the report on the server that left its address behind; returns its path."""
     path = logs / time.strftime("crash-%Y%m%d-%H%M%S.txt")
     fault = (
         _text(_fault(logs)).strip()

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from webapp.addresses import host_name, reachable
 
-# From taking the lock to the ready line: a second or two, more on a busy machine.
+# The longest start that others wait for: it takes a second or two, more on a busy machine.
 STARTING_SECONDS = 5.0
 
 
@@ -25,7 +25,7 @@ class Running:
     pid: int
     host: str
     port: int
-    id: str = ""  # also said at /health: what answers there is what wrote this
+    id: str = ""  # /health shows it too, so that a client can check which server answers
 
     @property
     def url(self) -> str:
@@ -33,7 +33,7 @@ class Running:
 
 
 class Instance:
-    """`run/lock` is held while a server lives, however it ends; `run/server.json` says where it is."""
+    """A server holds `run/lock` until its process ends, and writes its address to `run/server.json`."""
 
     def __init__(self, run: Path):
         self._lock = run / "lock"
@@ -42,9 +42,9 @@ class Instance:
         self.left_behind: Running | None = None  # by a server that ended without releasing; known once acquired
 
     def acquire(self, patience_seconds: float = 1.0) -> bool:
-        """Become the server of this folder; False when another one is.
+        """Become the server of this folder; False if another process is.
 
-        Patient, because `held()` of another process holds the lock for a moment.
+        Tries for a while, because `held()` of another process takes the lock for a moment.
         """
         deadline = time.monotonic() + patience_seconds
         while not self._try_lock(fcntl.LOCK_EX):
@@ -71,7 +71,7 @@ class Instance:
             self._held = None
 
     def publish(self, host: str, port: int, id: str = "") -> None:
-        """Say where we answer; whole or not at all."""
+        """Write the address of this server, in one atomic step."""
         draft = self._address.with_suffix(".new")
         draft.write_text(json.dumps(asdict(Running(os.getpid(), host, port, id))), "utf-8")
         draft.chmod(0o600)
@@ -82,14 +82,14 @@ class Instance:
         self._unlock()
 
     def held(self) -> bool:
-        """Whether a server lives here, even one that is still starting."""
+        """True if a server of this folder lives, even one that is still starting."""
         if self._held is None and self._try_lock(fcntl.LOCK_SH):
             self._unlock()
             return False
         return True
 
     def running(self, patience_seconds: float = 0.0) -> Running | None:
-        """The live server of this folder; one that is starting gets this long to say where it answers."""
+        """The live server of this folder, or None. Waits at most `patience_seconds` for one that is starting."""
         deadline = time.monotonic() + patience_seconds
         while self.held():
             if published := self._published():
@@ -106,7 +106,7 @@ class Instance:
             return None
 
     def stop(self, patience_seconds: float) -> bool:
-        """Ask the running server to end, and wait for it; False when it does not."""
+        """Tell the running server to end, and wait for it; False if it still runs after `patience_seconds`."""
         running = self.running(STARTING_SECONDS)
         if running is None:
             return not self.held()

@@ -1,4 +1,4 @@
-"""`hearth key`: keys on the command line, in the data folder itself, so that it needs no server and no key."""
+"""`hearth key` makes, lists and revokes keys in the data folder itself, so it needs no server and no key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webapp.store.database import Database
 from webapp.store.keys import KeyStore
 from webapp.store.schema import AUDIT, MIGRATIONS
 
-# Whom the audit names.
+# The `who` of the audit.
 TERMINAL = "terminal"
 
 
@@ -33,7 +33,7 @@ class Keyring:
 
 @contextmanager
 def opened(data: DataDir) -> Iterator[Keyring]:
-    """The keys of a data folder, with its audit."""
+    """Opens the keys of a data folder and its audit, and closes both."""
     os.umask(0o077)
     database = Database(data.database, MIGRATIONS, data.backups)
     audit = AuditLog(Database(data.audit_database, AUDIT, data.backups), Settings)
@@ -48,7 +48,7 @@ def opened(data: DataDir) -> Iterator[Keyring]:
 
 
 def create(data: DataDir, args: Namespace) -> int:
-    """The secret alone goes to standard output, so that a script can take it."""
+    """Make a key. Only the secret goes to standard output, so that a script can read it."""
     expires = args.expires
     if expires is not None and expires.isascii() and expires.isdigit() and len(expires) < 12:
         expires = int(expires)

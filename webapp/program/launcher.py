@@ -1,7 +1,7 @@
-"""A double click: opens the page of the running server, or starts a server and opens its page, and ends.
+"""The launcher behind a double click: opens the page of the running server, or starts one first; then it ends.
 
-Knows the server only as a process: its lock, its address and what it says of itself. Imports nothing heavy, as a click
-on a running Hearth must open the page at once.
+Knows the server only as a process: its lock, its address and its /health. Imports nothing heavy, as a click on a
+running Hearth must open the page at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOVE_IT = (
 
 
 class CannotLaunch(Exception):
-    """Why no page opens, and what to do, in words for people."""
+    """Raised when no page can open. The message tells people why, and what to do."""
 
 
 def launch(data: DataDir, serve_arguments: Sequence[str], *, browser: bool) -> str:
@@ -54,32 +54,32 @@ def launch(data: DataDir, serve_arguments: Sequence[str], *, browser: bool) -> s
 
 
 def ours(instance: Instance) -> Running | None:
-    """The server of this data folder, if it is there and answers for itself: no other that listens at its address."""
+    """The server of this data folder if it runs and answers; None if another program answers at its address."""
     running = instance.running()
     return running if running is not None and health(running).get("instance") == running.id else None
 
 
 def health(running: Running) -> Mapping[str, Any]:
-    """Return the answer of /health at this address; an empty mapping if nothing sensible answers."""
+    """The JSON of /health at this address; empty if nothing answers, or not with a JSON object."""
     try:
         # Not through a proxy: the address is this machine.
         with build_opener(ProxyHandler({})).open(f"{running.url}/health", timeout=ANSWER_SECONDS) as reply:
-            said = json.load(reply)
+            report = json.load(reply)
     except (URLError, OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
 @contextmanager
 def launching_alone(run: Path) -> Iterator[None]:
-    """Of launches at the same time one starts the server, and the others wait and find it."""
+    """Holds a lock, so that of several launches one starts the server and the others wait and find it."""
     with os.fdopen(os.open(run / "launch", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def awaited(data: DataDir, instance: Instance, serve_arguments: Sequence[str]) -> Running:
-    """The server when it answers: one that is starting already, or else one that is started here."""
+    """Wait until the server answers, and start one if none is starting. Raises CannotLaunch."""
     server: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -95,11 +95,11 @@ def awaited(data: DataDir, instance: Instance, serve_arguments: Sequence[str]) -
 
 
 def start(data: DataDir, serve_arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A server of its own session, which outlives this process."""
+    """Start a server in a session of its own, so that it outlives this process."""
     command = [*this_program(), "serve", "--detached", "--no-browser", *serve_arguments]
-    with os.fdopen(os.open(start_log(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
+    with os.fdopen(os.open(start_log(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as errors:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
             cwd="/", env={**os.environ, "PYINSTALLER_RESET_ENVIRONMENT": "1"},
         )  # fmt: skip
 
@@ -109,13 +109,13 @@ def start_log(data: DataDir) -> Path:
 
 
 def last_words(data: DataDir) -> str:
-    """Return the last line that a server wrote before it gave up; it is meant for people."""
+    """The last line that the server wrote before it gave up, which is meant for people."""
     lines = start_log(data).read_text("utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 
 def visit(running: Running, tickets: Tickets) -> OpenerDirector:
-    """Return an opener for the server's pages: it uses no proxy, and is signed in if need be."""
+    """An opener for the server's pages: it uses no proxy, and is signed in if the server demands it."""
     opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
     if health(running).get("sign_in"):
         opener.open(tickets.link(running.url), timeout=ANSWER_SECONDS).close()
@@ -123,7 +123,7 @@ def visit(running: Running, tickets: Tickets) -> OpenerDirector:
 
 
 def open_page(data: DataDir, running: Running) -> None:
-    """In the person's browser. With sign-in on, by way of a file that only they can read: see `Tickets.page`."""
+    """Open the person's browser. With sign-in on, it opens a file that only they can read: see `Tickets.page`."""
     address = running.url
     if health(running).get("sign_in"):
         address = Tickets(data.run).page(running.url).as_uri()
@@ -131,7 +131,7 @@ def open_page(data: DataDir, running: Running) -> None:
 
 
 def tell(problem: str, *, browser: bool) -> None:
-    """In the terminal; on a page, when nobody sees a terminal."""
+    """Print the problem, and show it as a page in the browser if there is no terminal."""
     print(problem, file=sys.stderr)
     if not browser or sys.stderr is None or sys.stderr.isatty():
         return

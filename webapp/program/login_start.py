@@ -20,7 +20,7 @@ STOP_SECONDS = 20
 
 
 def install(command: Sequence[str], logs: Path) -> int:
-    """Write the file of this system and start it; says what happened."""
+    """Write the file of this system and start Hearth by it; prints the result and returns the exit status."""
     if TRANSLOCATED in sys.executable:
         print(MOVE_IT, file=sys.stderr)
         return 1
@@ -67,7 +67,7 @@ def unit_file() -> Path:
 
 
 def agent(command: Sequence[str], logs: Path) -> dict[str, object]:
-    """Started again when it fails, not when it was stopped; `Background` would slow it down, so it is `Interactive`."""
+    """The launchd agent. It restarts Hearth after a failure, not after a stop; `Background` would slow Hearth down."""
     return {
         "Label": LABEL,
         "ProgramArguments": list(command),
@@ -102,13 +102,13 @@ WantedBy=default.target
 
 
 def escaped(part: str) -> str:
-    """Escape a word for a systemd unit, where %, $ and quotes have meanings of their own."""
+    """Escapes an argument for ExecStart: systemd expands % and $, and has quoting rules of its own."""
     plain = part.replace("%", "%%").replace("$", "$$")
     return plain if shlex.quote(part) == part else '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def control(*command: str) -> str:
-    """Ask the system's own tool; what it says when it refuses, nothing when it obeys."""
+    """Run a tool of the system; returns its error message, or empty text on success."""
     if shutil.which(command[0]) is None:
         return f"{command[0]} is not here"
     done = subprocess.run(command, capture_output=True, text=True, check=False)

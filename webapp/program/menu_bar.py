@@ -1,6 +1,6 @@
-"""An item in the menu bar of macOS: what runs, the way to the page, and the end. A process beside the server.
+"""An item in the menu bar of macOS: it shows the pool, opens the page and quits Hearth. Runs in its own process.
 
-Drawn with rumps, which the extra `menu` brings. Never the only control: pages and commands do all of this as well.
+rumps, from the extra `menu`, draws it. Pages and commands offer all of its actions as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_possible() -> bool:
 
 
 def start(data: DataDir) -> None:
-    """Beside the server, of a session of its own; one that finds another item there ends at once."""
+    """Start the item as a process in a session of its own; it ends at once if another item is there."""
     subprocess.Popen(
         [*this_program(), "menu-bar", "--data-dir", str(data.root)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
@@ -41,7 +41,7 @@ def start(data: DataDir) -> None:
 
 
 def show(data: DataDir) -> int:
-    """Until the server or the item is ended; the status of the process."""
+    """Show the item until the server or the item ends; returns the exit status."""
     if not is_possible():
         print("A menu-bar item needs macOS and the extra 'menu' (rumps).", file=sys.stderr)
         return 1
@@ -55,7 +55,7 @@ def show(data: DataDir) -> int:
 
 
 def draw(rumps: Any, data: DataDir) -> None:
-    """Returns when the item is gone. `rumps` is the library, which Linux does not have."""
+    """Draw the item and return when it is gone. `rumps` is the library, which Linux does not have."""
     instance = Instance(data.run)
     words = rumps.MenuItem("")
 
@@ -87,7 +87,7 @@ def draw(rumps: Any, data: DataDir) -> None:
 
 
 def pool_of(data: DataDir, instance: Instance) -> Mapping[str, Any] | None:
-    """Return the server's /api/pool, or None if no server answers."""
+    """The pool as JSON from the server; None if no server answers."""
     running = ours(instance)
     if running is None:
         return None
@@ -99,7 +99,7 @@ def pool_of(data: DataDir, instance: Instance) -> Mapping[str, Any] | None:
 
 
 def summary(pool: Mapping[str, Any]) -> str:
-    """The pool in a line, as narrow as a menu is."""
+    """The state of the pool in one line, short enough for a menu."""
     names = [model["id"].rpartition("/")[2] for model in pool["models"] if model["state"] in IN_MEMORY]
     models = names[0] if len(names) == 1 else f"{len(names)} models"
     answers = f", {pool['running']} answering" if pool["running"] else ""

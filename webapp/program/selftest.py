@@ -1,4 +1,4 @@
-"""`hearth selftest`: everything that an answer needs, tried once, in a process of its own and on throw-away data.
+"""`hearth selftest` tries everything that an answer needs, in a process of its own and on throw-away data.
 
 The checks run in order; a failed one does not stop the others. The same table stands on the About page.
 """
@@ -33,12 +33,12 @@ from webapp.stream import collect
 LOAD_SECONDS = 60.0
 FREE_BYTES = 500_000_000
 QUESTION = "What is Hearth?"
-# What a broken installation shows as. Anything else is a mistake of ours and may be seen as such.
+# The exceptions that a broken installation raises. Any other is a bug and ends the command with a traceback.
 FAULTS = (HearthError, ImportError, OSError, RuntimeError, ValueError, TimeoutError, sqlite3.Error, TemplateError)
 
 
 class CheckFailed(HearthError):
-    """A check found something that will not do."""
+    """Raised by a check that found a fault."""
 
     kind = "broken"
 
@@ -52,7 +52,7 @@ class CheckOutcome:
 
 
 def tell(checked: Iterable[CheckOutcome], *, as_json: bool) -> int:
-    """Print the table; 0 when all is well."""
+    """Print the table or JSON; returns 0 if all checks passed, else 1."""
     outcomes = []
     for outcome in checked:
         outcomes.append(outcome)
@@ -105,7 +105,7 @@ def device(server: Server) -> str:
 
 
 def arithmetic() -> str:
-    """One product of matrices on the device, against the same in whole numbers."""
+    """Multiply matrices on the device, and compare with the product in whole numbers."""
     return str(import_module("webapp.engine.mlx.device").multiply())
 
 
@@ -129,7 +129,7 @@ def chat(server: Server) -> str:
 
 
 def database(data: paths.DataDir) -> str:
-    """The real one, only read; a new one was made and written on the way here."""
+    """Check the real database, read-only; the self-test's own server has already written a new one."""
     if not data.database.exists():
         return "none yet; a new one can be made"
     with closing(sqlite3.connect(f"{data.database.as_uri()}?mode=ro", uri=True)) as connection:
@@ -162,7 +162,7 @@ def port(data: paths.DataDir) -> str:
 
 
 def pages(templates: Path, static: Path) -> str:
-    """Every template can be read, and what browsers are given is what was shipped."""
+    """Check that every template parses, and that vendor files have the checksums they were shipped with."""
     environment = Environment(autoescape=True, loader=FileSystemLoader(templates))
     names = sorted(path.relative_to(templates).as_posix() for path in templates.rglob("*.html"))
     for name in names:

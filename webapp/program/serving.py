@@ -58,8 +58,8 @@ def serve(
     detached: bool,
     bind: Bind,
 ) -> int:
-    """Serve on what `bind` gives until a signal; returns the status when it cannot. Detached: once ready, only log."""
-    os.umask(0o077)  # whatever is written from here on, rotated logs and the database's journals too, is the owner's
+    """Serve until a signal; returns the exit status only if it cannot start. `detached`: log to the file alone."""
+    os.umask(0o077)  # every file from here on, rotated logs and journals too, is for the owner alone
     instance = Instance(data.run)
     if not instance.acquire():
         running = instance.running()
@@ -94,12 +94,12 @@ def serve(
         threading.Thread(target=open_page, args=(data, running), daemon=True).start()
     status = run_until_signalled(server, web, bell)
     if status == 0:
-        instance.release()  # else the next start finds what is left, and tells of it
+        instance.release()  # otherwise the next start reports a crash
     leave(status, again=bell.restart_asked)
 
 
 def tell_of_the_start(server: Server, report: Path | None) -> None:
-    """Notices for the pages: of a crash, and at the very first start of who else might open them."""
+    """Add notices for the pages: of a crash, and at the first start of other people on this computer."""
     if report:
         log.warning("Hearth ended without stopping; what is known stands in %s", report)
         server.notices.add(f"Hearth ended unexpectedly. What is known of it stands in {report}.")
@@ -112,7 +112,7 @@ def tell_of_the_start(server: Server, report: Path | None) -> None:
 
 
 class PortTaken(Exception):
-    """Somebody else listens there."""
+    """Raised when another program listens on the port."""
 
 
 def listen(
@@ -130,9 +130,9 @@ def listen(
 
 
 def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> int:
-    """Serve; the first signal drains, stops and closes, a second one ends the process at once.
+    """Serve until a signal, then drain, stop and close; a second signal ends the process at once.
 
-    Returns the exit status: CRASHED_STATUS when the web loop ended without a signal, or when anything failed.
+    Returns the exit status: CRASHED_STATUS if the web loop ended without a signal, or if anything failed.
     """
     bell.ring_after(web.run, "web")
     wanted = bell.wait() != 0
@@ -151,7 +151,7 @@ def run_until_signalled(server: Server, web: WebServer, bell: SignalBell) -> int
 
 
 class SignalBell:
-    """SIGTERM and SIGINT as bytes on a socket.
+    """Receives SIGTERM and SIGINT as bytes on a socket.
 
     The kernel may hand a signal to any thread, and a Python handler then waits until the main thread
     leaves its system call; the byte arrives at once.
@@ -161,26 +161,26 @@ class SignalBell:
         self._ear, self._clapper = socket.socketpair()
         self._clapper.setblocking(False)
         self.restart_asked = False
-        self.failed = False  # whether work that it rings after has
+        self.failed = False  # true once work of `ring_after` has failed
         signal.set_wakeup_fd(self._clapper.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: None)
 
     def ask_quit(self) -> None:
-        """Stop as on a signal."""
+        """End the server as a signal would."""
         os.kill(os.getpid(), signal.SIGTERM)
 
     def ask_restart(self) -> None:
-        """Stop as on a signal, then start anew."""
+        """End the server as a signal would, then start it anew."""
         self.restart_asked = True
         self.ask_quit()
 
     def wait(self) -> int:
-        """The number of the next signal, or 0 when `ring_after` rang."""
+        """Wait for the next signal and return its number, or 0 if work of `ring_after` ended."""
         return self._ear.recv(1)[0]
 
     def wait_or_end(self) -> None:
-        """Wait for `ring_after`; a signal ends the process at once."""
+        """Wait for the work of `ring_after`; a signal ends the process at once."""
         if number := self.wait():
             os._exit(128 + number)
 
@@ -200,7 +200,7 @@ class SignalBell:
 
 
 def log_whatever_fails(data: DataDir) -> None:
-    """From here on whatever fails stands in the log, and a fault that Python cannot catch beside it."""
+    """Log every uncaught exception from now on, and write faults that Python cannot catch to fault.log."""
     crash.watch(data.logs)
     write_logs(data)
     sys.excepthook = log_failure
@@ -208,14 +208,14 @@ def log_whatever_fails(data: DataDir) -> None:
 
 
 def write_logs(data: DataDir) -> None:
-    """To standard error and to a rotating file; never prompts, never keys."""
+    """Log to standard error and to a rotating file. Nobody may log prompts or keys."""
     file = RotatingFileHandler(data.logs / "hearth.log", maxBytes=LOG_BYTES, backupCount=4, encoding="utf-8")
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, handlers=[logging.StreamHandler(sys.stderr), file])
 
 
 def fall_silent() -> None:
-    """The file that took our words while we started would grow for ever."""
+    """Stop writing to standard output and error, as start.log would grow for ever; the log file goes on."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, RotatingFileHandler):
             logging.getLogger().removeHandler(handler)
@@ -230,15 +230,15 @@ def log_failure(kind: type[BaseException], failure: BaseException, where: Traceb
 
 
 def log_thread_failure(failure: threading.ExceptHookArgs) -> None:
-    """A thread that dies says so in the log, not only on a terminal that may not be there."""
+    """Log the exception that ended a thread, as there may be no terminal to print it on."""
     cause = failure.exc_value or failure.exc_type()
     log.error("thread %s died", failure.thread.name if failure.thread else "?", exc_info=cause)
 
 
 def leave(status: int, again: bool = False) -> NoReturn:
-    """End, or become the same program anew, without the interpreter's own exit: MLX's threads would abort it.
+    """End the process or replace it by a new one, without the interpreter's exit, which MLX's threads would abort.
 
-    Seen with mlx 0.32. The page that asked for a restart is still open, so no other is opened.
+    Seen with mlx 0.32. The page that requested the restart is still open, so the new process opens none.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`hearth status`: what the running server says of itself, as a table or as JSON."""
+"""`hearth status` prints the state of the running server as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PATIENCE_SECONDS = 5.0
 
 
 class NoStatus(Exception):
-    """The server did not say how it is; the message says what happened instead."""
+    """Raised when the server gives no status; the message is the reason."""
 
 
 def show(running: Running, tickets: Tickets, *, as_json: bool, patience_seconds: float = PATIENCE_SECONDS) -> int:
-    """Print the status; 1 when the server does not tell it."""
+    """Print the status and return 0; print the reason and return 1 if the server gives none."""
     try:
         engine = ask(running, tickets, "/v1/health", patience_seconds)
         pool = ask(running, tickets, "/api/pool", patience_seconds)
@@ -45,7 +45,7 @@ def lines(running: Running, engine: dict[str, Any], pool: dict[str, Any]) -> lis
 
 
 def ask(running: Running, tickets: Tickets, path: str, patience_seconds: float) -> dict[str, Any]:
-    """A JSON answer of the server, also that of one that is not well. Raises NoStatus."""
+    """The JSON that the server answers at `path`, also with an error status such as 503. Raises NoStatus."""
     try:
         with visit(running, tickets).open(running.url + path, timeout=patience_seconds) as reply:
             return dict(json.load(reply))
@@ -58,7 +58,7 @@ def ask(running: Running, tickets: Tickets, path: str, patience_seconds: float) 
 
 
 def _said_with(error: HTTPError) -> dict[str, Any]:
-    """The body of a report that comes with a status of its own; the message of an error is the reason for none."""
+    """The JSON body of a report that came with an error status. Raises NoStatus if the body is an error or no JSON."""
     try:
         body = json.load(error)
     except (ValueError, OSError):

@@ -1,6 +1,6 @@
-"""Fields of settings, profiles and keys: their words, their limits, and how their values become typed.
+"""Describes a field of a setting, a profile or a key: its texts, its limits, and how its raw value becomes typed.
 
-`parse_all` is the one loop that reads what a form, a JSON body or the command line brings for such a table of fields.
+`parse_all` is the one loop that parses the values of a form, a JSON body or the command line by a table of fields.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from webapp.errors import InvalidFields
 
-# `prose` is text as it stands, line ends and spaces too; `names` are a list, `models` and `texts` may be text with
+# `prose` is text with its spaces and line ends unchanged; `names` are a list, `models` and `texts` may be text with
 # commas between them.
 Type = Literal["integer", "number", "text", "prose", "choice", "switch", "models", "texts", "names", "object", "moment"]
 Applies = Literal["now", "next load", "restart"]
@@ -25,12 +25,12 @@ _LIST: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a field is called and which values it takes, under whatever name it stands in its table.
+    """The label, the help and the accepted values of one field; the table of fields holds its name.
 
-    `unset` says what happens while it has no value, if it may have none; `required` what is said when it must have
-    one and has none. `longest` is the most characters of a text and the most entries of a list or an object. `wanted`
-    is said of a text that does not fit `pattern` or `longest`. `check` raises ValueError for a typed value, in a list
-    for each entry; `read` does all of it for a type that needs to know more than the value.
+    `unset` tells people what happens without a value; `required` is the error message for a missing value. `longest`
+    limits the characters of a text and the entries of a list or an object. `wanted` is the error message for a text
+    that violates `pattern` or `longest`. `check` raises ValueError for a wrong typed value, and gets each entry of a
+    list; `read` replaces the parsing for a type that depends on more than the raw value, such as the time.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Field:
     read: Callable[[object], object] | None = None
 
     def parse(self, raw: object) -> object:
-        """The typed value of a JSON value or a form's text; raises ValueError saying what is wanted."""
+        """The typed value of a JSON value or a form's text. Raises ValueError with a message such as "must be …"."""
         if isinstance(raw, str) and self.type != "prose":
             raw = raw.strip()
         value = self._typed(raw) if self.read is None else self.read(raw)
@@ -62,36 +62,36 @@ class Field:
         return value
 
     def is_blank(self, raw: object) -> bool:
-        """Whether it says nothing. An empty text is no list of names: what a key may do must not widen by it."""
+        """True for None and blank text. Blank `names` are an error instead: they must not widen a key's rights."""
         return raw is None or (isinstance(raw, str) and self.type != "names" and not raw.strip())
 
     @property
     def limits(self) -> str:
-        """Return the field's limits in words."""
+        """The accepted values, in words."""
         if self.minimum is None or self.maximum is None:
             return ", ".join(self.choices) or ("a list of" if self.type == "texts" else "model ids")
         return f"{_plain(self.minimum)} to {_plain(self.maximum)}"
 
     def schema(self) -> dict[str, Any]:
-        """Return the field's values as a JSON schema without null."""
-        said = {"description": f"{self.label}. {self.help}"}
+        """The accepted values as a JSON schema, without null."""
+        described = {"description": f"{self.label}. {self.help}"}
         match self.type:
             case "choice":
-                return {**said, "enum": list(self.choices)}
+                return {**described, "enum": list(self.choices)}
             case "models" | "texts":
-                return {**said, "anyOf": [dict(_LIST), {"type": "string"}]}
+                return {**described, "anyOf": [dict(_LIST), {"type": "string"}]}
             case "names":
-                return {**said, **_LIST, **_given(maxItems=self.longest)}
+                return {**described, **_LIST, **_given(maxItems=self.longest)}
             case "text" | "prose":
                 pattern = f"^{self.pattern}$" if self.pattern else None
-                return {**said, "type": "string", **_given(pattern=pattern, maxLength=self.longest)}
+                return {**described, "type": "string", **_given(pattern=pattern, maxLength=self.longest)}
             case "switch":
-                return {**said, "type": "boolean"}
+                return {**described, "type": "boolean"}
             case "object":
-                return {**said, "type": "object", **_given(maxProperties=self.longest)}
+                return {**described, "type": "object", **_given(maxProperties=self.longest)}
             case "moment":
-                return {**said, "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
-        return {**said, "type": self.type, **_given(minimum=self.minimum, maximum=self.maximum)}
+                return {**described, "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+        return {**described, "type": self.type, **_given(minimum=self.minimum, maximum=self.maximum)}
 
     def _typed(self, raw: object) -> object:
         match self.type:
@@ -149,7 +149,7 @@ class ParsedFields:
     errors: Mapping[str, str]
 
     def checked(self, further: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """The values. Raises InvalidFields with all errors, the `further` ones of whoever knows more among them."""
+        """The values. Raises InvalidFields with all errors, including the `further` ones that the caller found."""
         if errors := {**self.errors, **(further or {})}:
             raise InvalidFields(errors)
         return self.values
@@ -166,13 +166,13 @@ def parse_all(
     unknown: str = "There is no field '{name}'.",
     spoken: Callable[[str], str] | None = None,
 ) -> ParsedFields:
-    """Parse everything that is named, and say of everything that does not fit what is wanted.
+    """Parse all values of `raw`, and collect an error message for each wrong, unknown or missing one.
 
-    `unknown` is what is said of a `{name}` that no field has; `spoken` makes of a name what messages call the field,
-    which is its label otherwise.
+    `unknown` is the message for a `{name}` that no field has. `spoken` turns a name into the words that messages use
+    for the field; without it they use the label.
     """
 
-    def message_of(name: str, fault: object) -> str:
+    def message(name: str, fault: object) -> str:
         return f"{spoken(name) if spoken else fields[name].label} {fault}."
 
     values: dict[str, Any] = {}
@@ -184,10 +184,10 @@ def parse_all(
         try:
             values[name] = None if fields[name].is_blank(value) else fields[name].parse(value)
         except ValueError as error:
-            errors[name] = message_of(name, error)
+            errors[name] = message(name, error)
     for name, field in fields.items():
         if field.required and values.get(name) is None and name not in errors:
-            errors[name] = message_of(name, field.required)
+            errors[name] = message(name, field.required)
     return ParsedFields(values, errors)
 
 
@@ -196,12 +196,12 @@ def _given(**limits: object) -> dict[str, object]:
 
 
 def _plain(number: float) -> str:
-    """Without an exponent: people read it."""
+    """The number as text without an exponent, for people."""
     return f"{number:f}".rstrip("0").rstrip(".") if number % 1 else f"{number:.0f}"
 
 
 def _integer(raw: object) -> int | None:
-    """None when it is no whole number. A bool is none either, whatever Python says."""
+    """The value as an int; None if it is no whole number. A bool is none either."""
     if isinstance(raw, bool):
         return None
     if isinstance(raw, str) and _WHOLE.fullmatch(raw):
@@ -212,7 +212,7 @@ def _integer(raw: object) -> int | None:
 
 
 def _number(raw: object) -> float | None:
-    """None when it is no finite number."""
+    """The value as a float; None if it is no finite number. A bool is none either."""
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         return None
     if isinstance(raw, str) and not _DECIMAL.fullmatch(raw):
@@ -225,7 +225,7 @@ def _number(raw: object) -> float | None:
 
 
 def _names(raw: object, what: str) -> tuple[str, ...]:
-    """A list of names, or text with commas or line ends between them; each once, in order."""
+    """The names of a list, or of text with commas or line ends between them, in order and without repeats."""
     parts = re.split(r"[,\n]", raw) if isinstance(raw, str) else raw
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"must be a list of {what}")

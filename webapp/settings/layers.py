@@ -1,6 +1,6 @@
-"""The settings in force: what the command line, the environment and the database say, one over the other.
+"""The settings in force: values of the command line over those of the environment, the database and the defaults.
 
-Where saved values are kept is a parameter, and who obeys the settings subscribes; this room knows neither.
+The store of saved values is a parameter, and the rooms that obey settings subscribe; this room knows neither.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Source = Literal["default", "saved", "environment", "command line"]
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One setting as a page or the API shows it; `fixed`: the environment or the command line decides."""
+    """One setting as a page or the API shows it. `fixed`: the environment or the command line sets its value."""
 
     name: str
     value: object
@@ -44,7 +44,7 @@ class SettingRow:
 
 
 class SavedValues(Protocol):
-    """The table of saved settings."""
+    """The store of saved settings."""
 
     def load(self) -> dict[str, object]: ...
 
@@ -52,7 +52,7 @@ class SavedValues(Protocol):
 
 
 Subscriber = Callable[[Settings, Settings], list[str]]
-# Typed values to be saved, and the settings in force: a message for each value that cannot be.
+# Takes the typed values to save and the settings in force; returns an error message for each wrong value.
 Check = Callable[[Mapping[str, Any], Settings], Mapping[str, str]]
 
 
@@ -63,8 +63,8 @@ def _all_fit(values: Mapping[str, Any], current: Settings) -> Mapping[str, str]:
 class LayeredSettings:
     """The settings in force: command line over environment over saved over default.
 
-    Raises InvalidFields when the command line or the environment says what no setting can be; a saved value
-    that no longer fits counts as not saved.
+    Raises InvalidFields if the command line or the environment has a wrong value. It logs and ignores a saved value
+    that is no longer valid.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class LayeredSettings:
         return self._current
 
     def on_change(self, subscriber: Subscriber) -> None:
-        """Call it with the settings before and after every change; it returns what happened, in words."""
+        """Call `subscriber` with the settings before and after every change; it returns the effects in words."""
         self._subscribers.append(subscriber)
 
     def fields(self) -> list[SettingRow]:
         return list(self._rows())
 
     def save(self, raw: Mapping[str, object], check: Check = _all_fit) -> list[str]:
-        """Parse once, check all, keep all, apply all; returns the effects in words.
+        """Parse, check, store and apply all values or none; returns the effects in words.
 
         None or empty text means the default. Raises InvalidFields with every error, those of `check` too.
         """
@@ -108,7 +108,7 @@ class LayeredSettings:
         return self.change(lambda current: parsed.checked(check(parsed.values, current)))
 
     def change(self, chosen: Callable[[Settings], Mapping[str, Any]]) -> list[str]:
-        """Keep and apply typed values that are made of the settings in force, with no other change in between.
+        """Store and apply the typed values that `chosen` makes from the settings in force, under the lock.
 
         Returns the effects in words. None means the default. Raises InvalidFields.
         """
@@ -126,7 +126,7 @@ class LayeredSettings:
         return effects + [effect for name in values for effect in self._delays(name, values[name], before, after)]
 
     def _fixed(self, raw: Mapping[str, object], spoken: Callable[[str], str]) -> dict[str, object]:
-        """The values that are given, under the name by which the user gave them if one is wrong."""
+        """The typed values that are given. Raises InvalidFields, which names them as the user wrote them."""
         parsed = parse_all(self._fields, raw, spoken=spoken)
         parsed.checked()
         return parsed.given
@@ -170,7 +170,7 @@ class LayeredSettings:
             )
 
     def _delays(self, name: str, value: object, before: Settings, after: Settings) -> Iterator[str]:
-        """Why a saved value does not act yet, if it does not."""
+        """Yields a sentence for people if a saved value does not act yet."""
         field = self._fields[name]
         winner = {"command line": option_name(name), "environment": variable_name(name)}.get(self._source(name))
         if winner and value != getattr(after, name):

@@ -14,7 +14,7 @@ from webapp.settings.field import Field
 
 
 def _setting(each: Field) -> Any:
-    """A field of `Settings`: its default, and what it is as metadata."""
+    """A dataclass field of `Settings`, with the `Field` as its metadata."""
     return field(default=each.default, metadata={"field": each})
 
 
@@ -51,7 +51,7 @@ MODEL_DECIDES = "the model decides"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All values at one moment. Immutable: a change makes a new one and swaps it whole."""
+    """The values of all settings at one moment. Immutable: a change replaces the whole object."""
 
     host: str = text(
         "127.0.0.1",
@@ -178,7 +178,7 @@ class Settings:
     )
 
     def contradictions(self) -> dict[str, str]:
-        """Return a message for each setting that contradicts another one, which no field can see alone."""
+        """Checks settings against each other; an error message for each one that contradicts another."""
         if self.memory_limit_mode == "percent" and self.memory_limit is not None and self.memory_limit > 100:
             return {"memory_limit": "Memory limit must be at most 100 percent."}
         return {}

@@ -1,1 +1,1 @@
-"""The databases of Hearth, in SQLite. The only room that knows `dataset`; it knows no web and no engine."""
+"""The SQLite databases of Hearth. The only room that knows `dataset`; it knows no web and no engine."""

@@ -1,4 +1,4 @@
-"""The rows of audit.db: one for each request and each act of administration. Where they come from, it does not know."""
+"""The rows of audit.db: one for each request and each act of administration. Knows nothing of who records them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ RECENT_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """What was asked, by whom, and how it ended. `time` is when it arrived; `code` says why it ended as it did:
-    a finish reason, an error's code, or who cancelled it. `detail` is JSON text."""
+    """One request or act, its sender and its end. `time` is its arrival; `code` is the reason of its end: a finish
+    reason, an error's code, or who cancelled it. `detail` is JSON text."""
 
     id: str
     time: float
@@ -57,7 +57,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which rows are wanted; None wants all. `model` is the one asked for or the one that answered."""
+    """Selects rows; a field that is None selects all. `model` matches the requested model or the one that answered."""
 
     id: str | None = None
     kind: str | None = None
@@ -69,7 +69,7 @@ class Filters:
 
     @classmethod
     def parse(cls, asked: Mapping[str, str], now: float) -> Filters:
-        """Read filters from text; a blank one filters nothing. Raises InvalidRequest, which names the parameter."""
+        """Parses query parameters; blank ones do not count. Raises InvalidRequest, which names the parameter."""
         given = {name: text.strip() for name, text in asked.items() if text.strip()}
         for name in given.keys() - ASKED:
             raise InvalidRequest(f"There is no parameter '{name[:64]}'.", name[:64])
@@ -103,7 +103,7 @@ _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 def moment(text: str, now: float) -> float:
-    """A time as seconds since 1970: given so, as an ISO date or time, or as how long ago, 15m, 24h, 7d."""
+    """Seconds since 1970 for such a number, an ISO date or time, or a time span before `now`, as 15m, 24h, 7d."""
     if span := _SPAN.fullmatch(text):
         return now - int(span[1]) * _SECONDS[span[2]]
     if _NUMBER.fullmatch(text):
@@ -118,13 +118,13 @@ def moment(text: str, now: float) -> float:
 
 
 class AuditRecords:
-    """All reading and writing of audit.db."""
+    """Reads and writes audit.db."""
 
     def __init__(self, database: Database):
         self._database = database
 
     def add(self, rows: Sequence[AuditRow]) -> int:
-        """Keep the rows, all or none; the number of the last one."""
+        """Store all rows or none; returns the number of the last one."""
         with self._database.write() as tx:
             tx.executable.exec_driver_sql(_INSERT, [_VALUES(row) for row in rows])
             return _newest(tx)
@@ -138,19 +138,19 @@ class AuditRecords:
         return next(iter(self.rows(Filters(id=row_id), limit=1)), None)
 
     def rows(self, filters: Filters, limit: int, before: str | None = None) -> list[AuditRow]:
-        """Newest first; `before`, a row's id, gives those that follow it in the list, or LookupError."""
+        """At most `limit` rows, newest first, from after the row with the id `before`. Raises LookupError."""
         place = self._place(before) if before is not None else None
         return [row for _, row in self._batch(filters, limit, place)]
 
     def all_rows(self, filters: Filters) -> Iterator[AuditRow]:
-        """Newest first, a batch at a time: memory stays the same and nobody is kept waiting, however many there are."""
+        """Yields rows newest first, read in batches, so that neither memory nor lock time grows with their number."""
         place = None
         while batch := self._batch(filters, BATCH_ROWS, place):
             yield from (row for _, row in batch)
             place = (batch[-1][1].time, batch[-1][0])
 
     def recent(self, column: Literal["model", "who"]) -> list[str]:
-        """Return the different values of a column in the latest rows, in alphabetical order."""
+        """The distinct values of a column in the latest rows, in alphabetical order."""
         with self._database.read() as tx:
             found = tx.query(
                 f"select distinct {column} as value from (select {column} from audit order by time desc limit :limit)"
@@ -164,7 +164,7 @@ class AuditRecords:
             return int(next(iter(tx.query("select count(*) as rows from audit")))["rows"])
 
     def delete_before(self, time: float, limit: int) -> int:
-        """Delete the oldest rows that arrived before then, at most `limit`; how many went."""
+        """Delete at most `limit` rows that arrived before `time`, oldest first; returns their number."""
         return self._delete("select number from audit where time < :time order by time limit :limit", limit, time=time)
 
     def delete_oldest(self, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Copies of a database while it is in use: one a day, the newest seven kept, and one before its schema changes."""
+"""Copies a database while it is in use: once a day, keeping the newest seven, and before its schema changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILURES = (sqlite3.Error, OSError)
 
 
 class Backups:
-    """Looks once an hour whether today's copy of the database at `source` is there."""
+    """Checks once an hour that today's copy of the database at `source` exists, and makes it if not."""
 
     def __init__(
         self, source: Path, folder: Path, clock: Callable[[], float] = time.time, look_seconds: float = LOOK_SECONDS
@@ -41,7 +41,7 @@ class Backups:
         return sorted(self._folder.glob(f"{self._source.stem}-[0-9]*-[0-9]*-[0-9]*.db"), reverse=True)
 
     def back_up_if_due(self) -> None:
-        """Today's copy, if it is missing; then the oldest go. A failure is logged, and tried again at the next look."""
+        """Make today's copy if it is missing, then delete the oldest. Logs a failure; the next check tries again."""
         today = self._folder / f"{self._source.stem}-{date.fromtimestamp(self._clock())}.db"
         if today.exists():
             return
@@ -67,7 +67,7 @@ class Backups:
 
 
 def copy(source: Path, target: Path) -> None:
-    """A consistent copy, also under writers; never half a file, and the owner's alone. Raises one of FAILURES."""
+    """Copy consistently, even while others write. `target` is never half a file and has mode 0600. Raises FAILURES."""
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,4 +1,4 @@
-"""Conversations on disk. Turns form a tree: regenerating adds a sibling, and `leaf` says which path is shown.
+"""Conversations on disk. Turns form a tree: regenerating adds a sibling, and `leaf` ends the path that pages show.
 
 Knows rows only: nothing of models, threads or pages.
 """
@@ -17,7 +17,7 @@ Status = Literal["running", "ok", "stopped", "failed", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A conversation as the list shows it. `revision` grows with every change worth showing; no row knows `running`."""
+    """A conversation as the list shows it. `revision` grows with every visible change; `running` is not stored."""
 
     id: str
     title: str
@@ -32,7 +32,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a conversation. `siblings` are the other answers to the same question, itself included."""
+    """One message of the person or the model. `siblings` are the ids of all answers to the same question."""
 
     id: int
     chat: str
@@ -55,7 +55,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an answer ended, with what was measured."""
+    """The end of an answer, with its token counts and times."""
 
     status: Status
     error: str | None = None
@@ -86,13 +86,13 @@ _CHANGED = "update chats set revision = revision + 1, updated = :now where id = 
 
 
 class ChatRecords:
-    """All reading and writing of conversations."""
+    """Reads and writes conversations."""
 
     def __init__(self, database: Database):
         self._database = database
 
     def recent(self, query: str = "", limit: int = 200) -> tuple[Chat, ...]:
-        """Newest first; a query matches titles and everything said."""
+        """Conversations, the last changed first; a query matches titles and the text of turns."""
         where, values = "where deleted is null", {}
         if query:
             where += """ and (title like :like escape '!' or exists (
@@ -128,7 +128,7 @@ class ChatRecords:
         return _turn(rows[0], ()) if rows else None
 
     def open(self, chat_id: str, title: str, model: str, think: bool | None) -> None:
-        """Make the conversation if it is new; in any case remember what it is now held with."""
+        """Make the conversation if it is new; in any case store its present model and `think`."""
         now = time.time()
         with self._database.write() as tx:
             tx.query(
@@ -143,14 +143,14 @@ class ChatRecords:
             )
 
     def add_exchange(self, chat_id: str, text: str, model: str) -> int:
-        """The person's turn and the empty answer to it, in one transaction; the answer's id."""
+        """Add the person's turn and the empty answer to it in one transaction; returns the answer's id."""
         with self._database.write() as tx:
             leaf = next(iter(tx.query("select leaf from chats where id = :chat", chat=chat_id)))["leaf"]
             question = _insert(tx, chat_id, leaf, "user", text, "", "ok")
             return _insert(tx, chat_id, question, "assistant", "", model, "running")
 
     def add_answer(self, chat_id: str, parent: int, model: str, think: bool | None) -> int:
-        """Another answer to the same question; the conversation is held with its model from now on."""
+        """Add another, empty answer to the same question and return its id. Its model becomes the conversation's."""
         with self._database.write() as tx:
             tx.query(
                 "update chats set model = :model, think = :think where id = :chat",
@@ -195,7 +195,7 @@ class ChatRecords:
             )
 
     def delete(self, chat_id: str) -> None:
-        """Hide a conversation. It leaves the file at the next start, and can be restored until then."""
+        """Hide the conversation. `restore` brings it back until the next start, which deletes its rows."""
         with self._database.write() as tx:
             tx.query("update chats set deleted = :now where id = :chat", chat=chat_id, now=time.time())
 
@@ -204,14 +204,14 @@ class ChatRecords:
             tx.query("update chats set deleted = null where id = :chat", chat=chat_id)
 
     def mark_interrupted(self) -> None:
-        """Mark turns that are still marked running as interrupted; for a start, when nothing runs yet."""
+        """Mark running answers as interrupted. Call it at the start, before any answer runs."""
         with self._database.write() as tx:
             tx.query("update messages set status = 'interrupted' where status = 'running'")
 
     def purge_deleted(self) -> None:
-        """Take the deleted conversations out of the file, however long they are."""
+        """Delete the rows of the hidden conversations, however long they are."""
         with self._database.write() as tx:
-            # Else a turn takes the next with it, and that one the next: SQLite gives up after 1,000.
+            # Otherwise each turn's deletion cascades to the next one, and SQLite gives up after 1,000.
             tx.query("update messages set parent = null where chat in (select id from chats where deleted is not null)")
             tx.query("delete from chats where deleted is not null")
 

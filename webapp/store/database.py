@@ -24,7 +24,7 @@ from webapp.store import backups
 
 Migration = Sequence[str]
 
-# What reading and writing an opened database may raise, as when the disk is full.
+# The exceptions of reading and writing an opened database, as when the disk is full.
 FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 JOURNALS = ("", "-wal", "-shm")
 # Checking reads the whole file, 2.5 s for each GB: a larger one is checked only after a crash.
@@ -65,7 +65,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[dataset.Database]:
-        """A transaction that holds the write lock from its start: what it reads cannot change under it."""
+        """A transaction that holds the write lock from its start, so that no other writer changes the rows it reads."""
         with self._writing:
             outermost = not self._dataset.in_transaction
             with self._dataset as tx:
@@ -76,7 +76,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[dataset.Database]:
-        """Reads, never blocked by a writer; leaving the block gives the connection back."""
+        """A transaction for reads, which no writer blocks. The end of the block gives the connection back."""
         with self._dataset as tx:
             yield tx
 
@@ -88,12 +88,12 @@ class Database:
 
     @property
     def used_bytes(self) -> int:
-        """Return the bytes that rows take; free pages do not count."""
+        """Bytes of the pages in use; free pages of the file do not count."""
         with self.read() as tx:
             return (_pragma(tx, "page_count") - _pragma(tx, "freelist_count")) * _pragma(tx, "page_size")
 
     def give_back(self, pages: int) -> bool:
-        """Return free pages to the disk, at most so many; whether there are more."""
+        """Return at most `pages` free pages to the disk; True if there are more."""
         with self._writing, closing(sqlite3.connect(self.path, timeout=1)) as raw:
             # Python's execute() would stop after the first page.
             raw.executescript(f"PRAGMA incremental_vacuum({pages}); PRAGMA wal_checkpoint(TRUNCATE)")
@@ -106,7 +106,7 @@ class Database:
         self._dataset = dataset.connect(
             f"sqlite:///{self.path}",
             ensure_schema=False,
-            # Errors reach the log: they must not carry what people wrote.
+            # Errors reach the log, so they must not quote the text of people.
             engine_kwargs={"pool_size": 8, "max_overflow": -1, "hide_parameters": True},
             on_connect_statements=[
                 "PRAGMA busy_timeout=10000",
@@ -175,7 +175,7 @@ def _is_damage(error: DatabaseError) -> bool:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename the file and its journals so that they still belong together, to a name that nothing has yet."""
+    """Rename the file and its journals alike, to a free name, and return the new path of the file."""
     stem = f"{path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (f"{stem}-{number}" if number > 1 else stem for number in itertools.count(1))
     aside = next(free for name in names if not (free := path.with_name(name)).exists())
@@ -187,10 +187,10 @@ def _set_aside(path: Path) -> Path:
 
 
 def _make(path: Path) -> None:
-    """Only the user may read it; SQLite gives its -wal and -shm files the same mode."""
+    """Make the file if it is missing, with mode 0600; SQLite gives its -wal and -shm files the same mode."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
     if path.stat().st_size == 0:
         with closing(sqlite3.connect(path)) as raw:
-            # So that `give_back` can shrink it: this is decided before anything is in the file.
+            # `give_back` needs auto_vacuum, which only an empty file can adopt.
             raw.executescript("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")

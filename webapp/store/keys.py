@@ -1,4 +1,4 @@
-"""The API keys and the browsers signed in, by the hashes of their secrets. Who may do what is decided elsewhere."""
+"""The rows of API keys and signed-in browsers, with hashes of their secrets. `webapp.people` decides on rights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class SavedKey:
-    """`hint` is how the secret begins, for people to tell it by; `models` are the names it may use, none for all."""
+    """A row of a key. `hint` is the start of the secret, for people; `models` are what it may use, empty for all."""
 
     name: str
     hash: str
@@ -32,7 +32,7 @@ class SavedKey:
 
 @dataclass(frozen=True, slots=True)
 class SavedSession:
-    """A signed-in browser; `key` is whose, or None for this computer's owner."""
+    """A signed-in browser. `key` is the name of the key it signed in with, or None for this computer's owner."""
 
     hash: str
     key: str | None
@@ -44,12 +44,12 @@ class KeyStore:
         self._database = database
 
     def load(self) -> tuple[list[SavedKey], list[SavedSession]]:
-        """Return keys and sessions of one moment, keys in the order they were made."""
+        """All keys, oldest first, and all sessions, read in one transaction."""
         with self._database.read() as tx:
             return _keys_in(tx), [SavedSession(**row) for row in tx.query("SELECT * FROM sessions")]
 
     def add(self, key: SavedKey) -> bool:
-        """False when there is one of this name."""
+        """Store a new key; False if one of this name exists."""
         with self._database.write() as tx:
             added = tx.query(
                 INSERT,
@@ -64,10 +64,10 @@ class KeyStore:
             return bool(list(added))
 
     def delete(self, name: str, check: Callable[[SavedKey, Sequence[SavedKey]], None]) -> SavedKey | None:
-        """The key goes, and with it the sessions that began with it; None when there is none of this name.
+        """Delete a key and its sessions, and return it; None if there is none of this name.
 
-        `check` is given it and those that are left, with no change in between, not of another process either. If it
-        raises, the key stays.
+        Calls `check` with the key and the remaining ones inside the transaction, so that no process changes them in
+        between. If `check` raises, the key stays.
         """
         with self._database.write() as tx:
             keys = _keys_in(tx)
@@ -82,7 +82,7 @@ class KeyStore:
             tx.query("UPDATE keys SET used = :moment WHERE name = :name", name=name, moment=moment)
 
     def add_session(self, session: SavedSession, now: float) -> None:
-        """Keep it; those that are over go."""
+        """Store a session and delete the expired ones."""
         with self._database.write() as tx:
             tx.query("DELETE FROM sessions WHERE expires < :now", now=now)
             tx.query(
@@ -98,6 +98,6 @@ class KeyStore:
 
 
 def _keys_in(tx: dataset.Database) -> list[SavedKey]:
-    """In the order they were made."""
+    """All keys, oldest first."""
     keys = [SavedKey(**row) for row in tx.query("SELECT * FROM keys ORDER BY created, name")]
     return [replace(key, models=tuple(json.loads(str(key.models)))) for key in keys]

@@ -1,4 +1,4 @@
-"""Notices that every page shows until somebody dismisses them, also after a restart."""
+"""Notices that every page shows until somebody dismisses them. They survive restarts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Notice:
 
 
 class Notices:
-    """The standing notices in memory, as every page asks for them."""
+    """Keeps the standing notices in memory too, because every page reads them."""
 
     def __init__(self, database: Database):
         self._database = database
         self.standing = self._load()
 
     def add(self, text: str) -> None:
-        """Show it from now on. One that the database does not take stands in the log alone."""
+        """Show a notice from now on. If the database cannot store it, only the log has it."""
         try:
             with self._database.write() as tx:
                 tx.query("insert into notices (text, created) values (:text, :now)", text=text, now=time.time())
@@ -37,7 +37,7 @@ class Notices:
         self.standing = self._load()
 
     def say_if_set_aside(self, database: Database, copy: Path | None) -> None:
-        """Add a notice that a damaged file was moved away: where it is, and which copy of hearth.db is left."""
+        """Add a notice if a damaged file was moved aside: where it is, and which copy of it is the newest."""
         if database.set_aside is None:
             return
         text = f"{database.path.name} was damaged. It is kept as {database.set_aside}; Hearth began a new one."

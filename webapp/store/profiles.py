@@ -1,4 +1,4 @@
-"""The saved profiles: a name, a model, and JSON of what else is set. What it means is decided elsewhere."""
+"""The saved profiles: a name, a model, and its other choices as JSON. Knows nothing of their meaning."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProfileStore:
         return [SavedProfile(**{**row, "choices": json.loads(row["choices"])}) for row in rows]
 
     def save(self, profile: SavedProfile, instead_of: str | None = None) -> None:
-        """Keep a profile, in the place of the one named `instead_of` if there is one; all or nothing."""
+        """Store a profile, and delete the one named `instead_of`, in one transaction."""
         choices = json.dumps(dict(profile.choices))
         with self._database.write() as tx:
             tx.query("DELETE FROM profiles WHERE name = :name", name=instead_of)

@@ -1,4 +1,4 @@
-"""The responses that are kept, as JSON with what was asked. Each may go on from another; whose they are is a name."""
+"""The stored responses of /v1/responses with their input, as JSON. Each has an owner and may continue another one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHAIN = """with recursive chain (id, depth) as (
       union all
       select previous, depth + 1 from responses join chain using (id) where previous is not null)
     select id, owner, previous, created, input, response from responses join chain using (id) order by depth desc"""
-# The newest, as many as fit, and all that these go on from.
+# Keeps the newest responses within the limits, and all that these continue.
 RETAIN = """delete from responses where id not in (
     with recursive kept (id) as (
       select id from (
@@ -27,7 +27,7 @@ RETAIN = """delete from responses where id not in (
 
 @dataclass(frozen=True, slots=True)
 class SavedResponse:
-    """`input` and `response` are JSON texts: the list of items that were asked, and what was answered."""
+    """A row of a response. `input`, the list of items that the client sent, and `response` are JSON texts."""
 
     id: str
     owner: str | None
@@ -55,12 +55,15 @@ class ResponseStore:
             )
 
     def chain(self, response_id: str, owner: str | None) -> tuple[SavedResponse, ...]:
-        """All that a response goes on from, as far as it is there, and at the end itself; nothing without itself."""
+        """The responses that this one continues, as far as they are stored, oldest first, and itself at the end.
+
+        Empty if this owner has no response of this id.
+        """
         with self._database.read() as tx:
             return tuple(SavedResponse(**row) for row in tx.query(CHAIN, id=response_id, owner=owner))
 
     def delete(self, response_id: str, owner: str | None) -> bool:
-        """False when there is none of this owner."""
+        """Delete a response; False if this owner has none of this id."""
         statement = "delete from responses where id = :id and owner is :owner returning id"
         with self._database.write() as tx:
             return bool(list(tx.query(statement, id=response_id, owner=owner)))

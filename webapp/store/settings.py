@@ -1,4 +1,4 @@
-"""The saved settings: names and JSON values. What they mean, and whether they are right, is decided elsewhere."""
+"""The saved settings: names and JSON values. `webapp.settings` knows their meaning and checks them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SettingsStore:
         return {row["name"]: json.loads(row["value"]) for row in rows}
 
     def save(self, values: Mapping[str, object], removed: Collection[str] = ()) -> None:
-        """Keep these values and forget the removed names, all or nothing."""
+        """Store these values and delete the `removed` names, in one transaction."""
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         with self._database.write() as tx:
             for name, text in rows:

@@ -1,1 +1,1 @@
-"""`hearth bench`: clients that stream chats from a server at the same time, and what they saw. Speaks plain HTTP."""
+"""`hearth bench`: clients stream chats from a server at the same time and measure it. Speaks plain HTTP."""

@@ -40,7 +40,7 @@ def concurrencies(text: str) -> list[int]:
 
 
 def run(server: Measured, arguments: argparse.Namespace) -> int:
-    """The command: a table on standard output, and the same figures as JSON if asked for."""
+    """Run the command: print a table, and write the same figures as JSON if `--json` names a file."""
     try:
         key = arguments.key or os.environ.get("HEARTH_API_KEY")
         model = arguments.model or first_model(server.url, key)

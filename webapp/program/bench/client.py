@@ -1,4 +1,4 @@
-"""A client of the bench: streams one chat after the other, and notes when each piece of text came."""
+"""A client of the bench: streams one chat after the other, and measures when each piece of text arrives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from webapp.errors import HearthError
-from webapp.program.bench.prompts import BenchMessage, Dialogue
+from webapp.program.bench.prompts import Dialogue, DialogueMessage
 
 REQUEST_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer as its client saw it. `gaps_seconds` lie between two pieces of text."""
+    """The measurements of one answer. `gaps_seconds` are the times between its pieces of text."""
 
     ttft_seconds: float
     duration_seconds: float
@@ -41,16 +41,16 @@ class Client:
         self._max_tokens = max_tokens
 
     def converse(self, conversation: Dialogue) -> Iterator[Sample]:
-        """Each answer is part of the next prompt."""
-        messages: list[BenchMessage] = []
+        """Hold a dialogue and yield the sample of each answer, which becomes part of the next prompt."""
+        messages: list[DialogueMessage] = []
         for turn in conversation.turns:
             messages += turn
             sample = self.stream(messages, conversation.fields)
             messages.append({"role": "assistant", "content": sample.text})
             yield sample
 
-    def stream(self, messages: Sequence[BenchMessage], fields: Mapping[str, Any] = MappingProxyType({})) -> Sample:
-        """One answer. Raises HearthError with what the server said instead, OSError when it is not there."""
+    def stream(self, messages: Sequence[DialogueMessage], fields: Mapping[str, Any] = MappingProxyType({})) -> Sample:
+        """Stream one answer. Raises HearthError with the server's error, OSError if no server answers."""
         body = {
             "model": self._model,
             "messages": messages,
@@ -99,7 +99,7 @@ def _read_stream(response: http.client.HTTPResponse, started: float) -> Sample:
 
 
 def first_model(base_url: str, key: str | None = None) -> str:
-    """The model that the server lists first. Raises HearthError when it has none, or does not say."""
+    """The id of the model that the server lists first. Raises HearthError if it lists none, or answers an error."""
     listed = _get(base_url, "/v1/models", key)["data"]
     if not listed:
         raise HearthError("The server has no model.")

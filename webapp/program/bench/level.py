@@ -1,4 +1,4 @@
-"""All answers at one number of clients: measured together, and summed up."""
+"""Measures all answers at one number of clients, and sums them up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Level:
 
 
 def measure(client: Client, conversations: Sequence[Sequence[Dialogue]], pid: int | None) -> Level:
-    """Let one thread per entry hold its conversations, one after the other, all starting at once."""
+    """Start one thread per entry, all at once; each holds its dialogues one after the other."""
     start = threading.Barrier(len(conversations) + 1)
 
     def hold(own: Sequence[Dialogue]) -> tuple[list[Sample], list[str]]:
@@ -94,7 +94,7 @@ def summary(
 
 
 def percentiles(values: Sequence[float]) -> Percentiles:
-    """By nearest rank; zeros when there is nothing to rank."""
+    """The percentiles 50, 95, 99 and the maximum, by nearest rank; zeros without values."""
     ranked = sorted(values) or [0.0]
 
     def at(share: float) -> float:
@@ -104,7 +104,7 @@ def percentiles(values: Sequence[float]) -> Percentiles:
 
 
 def cpu_seconds(pid: int | None) -> float | None:
-    """CPU time that a process of this machine has used, by its own clock ticks or by `ps`."""
+    """CPU seconds that a process of this machine has used, from /proc or `ps`; None if unknown."""
     if pid is None:
         return None
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Prompts for the bench: dialogues of one kind, no two of them alike."""
+"""The prompts of the bench: dialogues of one kind, no two of them alike."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["short", "long", "shared", "multi", "mixed"]
-# A message as it goes over the wire: its role and its content.
-BenchMessage = dict[str, str]
+# A message as the client sends it: `role` and `content`.
+DialogueMessage = dict[str, str]
 
 LONG_WORDS = 600
 SHARED_WORDS = 600
@@ -33,21 +33,21 @@ WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What a client adds before each answer, and what its requests say beside the messages."""
+    """The messages that a client adds before each answer, and the other fields of its requests."""
 
-    turns: Sequence[Sequence[BenchMessage]]
+    turns: Sequence[Sequence[DialogueMessage]]
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Prompts:
-    """Dialogues of one kind, no two of them alike: a salted first word keeps the prefix cache out of it."""
+    """Makes dialogues of one kind. A salted first word makes each message new to the prefix cache."""
 
     def __init__(self, kind: Kind, salt: int, max_tokens: int):
         self._kind = kind
         self._random = random.Random(salt)
         self._shared = self._words(SHARED_WORDS)
         self._mixture = itertools.cycle((dict[str, Any], self._seeded, self._form, self._calling))
-        # More numbers than fit: no answer ends early, and all sides have the same work.
+        # More numbers than `max_tokens` has room for, so that no answer ends early.
         self._numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 4 * max_tokens}
 
     def dialogue(self) -> Dialogue:
@@ -71,12 +71,12 @@ class Prompts:
         return {"response_format": {"type": "json_schema", "json_schema": form}}
 
     def _calling(self) -> dict[str, Any]:
-        """Tools come first in most prompts, so each has a name of its own."""
+        """A forced tool call. The tool has a salted name, as most templates put tools first in the prompt."""
         parameters = {"type": "object", "properties": {"numbers": self._numbers}, "required": ["numbers"]}
         function = {"name": f"{self._random.getrandbits(32):08x}_add", "parameters": parameters}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
 
-    def _user(self, words: int) -> BenchMessage:
+    def _user(self, words: int) -> DialogueMessage:
         return {"role": "user", "content": f"{self._random.getrandbits(32):08x} {self._words(words)}"}
 
     def _words(self, count: int) -> str:
