@@ -20,7 +20,7 @@ LEFT = Running(4711, "127.0.0.1", 10242, "abc")
 def test_a_fault_leaves_its_traceback(tmp_path: Path) -> None:
     """SIGABRT is how Metal ends a program that is out of memory."""
     program = (
-        "import os, pathlib, sys; from webapp import crash\n"
+        "import os, pathlib, sys; from webapp.program import crash\n"
         "def compute(): os.abort()\n"
         "crash.watch(pathlib.Path(sys.argv[1])); compute()"
     )
